@@ -1,0 +1,156 @@
+package cases
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"garrison"
+	"garrison/internal/state"
+)
+
+// Case is a case with what the store knows beyond the shared vocabulary. Findings is
+// filled by Get, not by List; Total and Left count them in both.
+type Case struct {
+	garrison.Case
+	Rule    garrison.RuleID
+	Claimed time.Time // when it was said to be fixed; zero: not claimed now
+	Total   int       // findings that ever belonged to it
+	Left    int       // of these, not gone yet
+	Steps   int       // steps written so far
+	Unsure  bool      // the last look could not tell
+	Members []Member  // by Get only
+}
+
+// Late says whether the case was, at now, or when it ended, past its date. A case
+// that ended late stays late.
+func (c Case) Late(now time.Time) bool { return c.LateBy(now) > 0 }
+
+// LateBy returns how far past its date the case is or ended; 0 when it is not late.
+func (c Case) LateBy(now time.Time) time.Duration {
+	if !c.Closed.IsZero() {
+		now = c.Closed
+	}
+	if c.Due.IsZero() || !now.After(c.Due) {
+		return 0
+	}
+	return now.Sub(c.Due)
+}
+
+// Ended says whether nothing more can happen to the case but comments.
+func (c Case) Ended() bool {
+	return c.State == garrison.StateClosed || c.State == garrison.StateRefuted
+}
+
+// Member is one finding of a case.
+type Member struct {
+	Finding garrison.FindingID
+	Locus   string
+	Joined  time.Time
+	Gone    time.Time      // zero: not seen well yet
+	GoneRun garrison.RunID // the run that no longer saw it
+}
+
+// Step is one step with its own words: What is a catalogue text, Note (from
+// garrison.Step) is what a person wrote. Outcome is what a look came to.
+type Step struct {
+	garrison.Step
+	What    garrison.Reason
+	Outcome garrison.Outcome
+}
+
+// Config of the component.
+type Config struct {
+	Policy Policy
+	// AskAgain is how long a claimed case waits for a look before the look is asked
+	// for again.
+	AskAgain time.Duration
+}
+
+// DefaultConfig is complete.
+func DefaultConfig() Config { return Config{Policy: DefaultPolicy(), AskAgain: time.Hour} }
+
+// Rechecker asks for another run of a measure on a subject. It may be asked twice
+// for the same; it must not wait for the run.
+type Rechecker interface {
+	Recheck(ctx context.Context, measure garrison.MeasureID, subject garrison.SubjectID, by garrison.Actor) error
+}
+
+// Refuter marks findings as refuted where they are kept. It may be asked twice for
+// the same findings.
+type Refuter interface {
+	Refute(ctx context.Context, findings []garrison.FindingID, reason string, by garrison.Actor) error
+}
+
+// People says whether somebody can be given a case.
+type People interface {
+	Assignable(ctx context.Context, id garrison.AccountID) (bool, error)
+}
+
+// Deps are what the component needs. Rechecker, Refuter and People may be nil: then
+// nothing is asked for, and any assignee is accepted.
+type Deps struct {
+	DB      *state.DB
+	Recheck Rechecker
+	Refute  Refuter
+	People  People
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// OpenRequest opens a case on known findings.
+type OpenRequest struct {
+	Kind     garrison.CaseKind
+	Title    garrison.Reason
+	Subject  garrison.SubjectID
+	Measure  garrison.MeasureID
+	Rule     garrison.RuleID
+	Findings []Member // Finding and Locus
+	Severity garrison.Severity
+	Due      time.Time // zero: by policy
+	Run      garrison.RunID
+	Demo     bool
+}
+
+// Sight is what one run saw of one finding that the measure's runner holds for
+// confirmed: Fail is still there, Pass is gone, Unknown is could not tell.
+type Sight struct {
+	ID      garrison.FindingID
+	Finding garrison.Finding
+	Outcome garrison.Outcome
+	Title   garrison.Reason // of a case opened for it; zero: cases.title.finding
+	Demo    bool
+}
+
+// Filter of List. Zero fields do not filter.
+type Filter struct {
+	States  []garrison.State
+	Owner   garrison.AccountID
+	NoOwner bool
+	Subject garrison.SubjectID
+	Measure garrison.MeasureID
+	Rule    garrison.RuleID
+	Finding garrison.FindingID
+	Kind    garrison.CaseKind
+	Query   string // in number, subject, rule and locus
+	Late    bool   // open and past Due, or ended past Due
+	Demo    *bool
+	Order   string // OrderOpened (default, newest first) | OrderDue (soonest first)
+	After   string // cursor from the page before
+	Limit   int    // 1..200, default 50
+}
+
+// Orders of List.
+const (
+	OrderOpened = "opened"
+	OrderDue    = "due"
+)
+
+// Counts for the rail and the overview. Late counts only cases not ended.
+type Counts struct {
+	ByState map[garrison.State]int
+	Open    int // not ended
+	Late    int
+	NoOwner int // not ended and nobody's
+	Mine    int // not ended and of the account asked for
+}

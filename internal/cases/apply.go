@@ -17,9 +17,9 @@ const (
 )
 
 // Apply returns the case after one deed, the step to write down, and what must
-// happen outside. It is pure. A deed that changes nothing and needs no step (a look
-// that sees an open case still failing) returns the case as it was and a step whose
-// Do is empty.
+// happen outside. It is pure. A deed that needs no step (a look that sees an open
+// case still failing, one of several places gone) returns a step whose Do is empty;
+// whether the case changed shows in its Version.
 func (f *Flow) Apply(c Case, do Action, by By, now time.Time) (Case, Step, []Effect, error) {
 	m, err := f.move(c.State, do.Do)
 	if err != nil {
@@ -31,16 +31,18 @@ func (f *Flow) Apply(c Case, do Action, by By, now time.Time) (Case, Step, []Eff
 	step := Step{Step: garrison.Step{
 		Case: c.ID, Seq: c.Steps + 1, At: now, By: by.Actor, Note: do.Note, From: c.State,
 	}}
+	before := c
 	if m.To != Same {
 		c.State = m.To
 	}
 	effects := act(&c, &step, do, now)
 	step.To = c.State
-	if step.Do == "" {
-		return c, step, effects, nil
+	if step.Do != "" {
+		c.Steps++
 	}
-	c.Steps++
-	c.Version++
+	if step.Do != "" || c.Left != before.Left || c.Total != before.Total {
+		c.Version++
+	}
 	return c, step, effects, nil
 }
 
@@ -56,7 +58,7 @@ func act(c *Case, step *Step, do Action, now time.Time) []Effect {
 		step.Do = DidComment
 		step.What = reason("cases.step.commented")
 	case DoClaim:
-		c.Claimed = now
+		c.Claimed, c.Unsure = now, ""
 		step.Do = DidClaim
 		step.What = reason("cases.step.claimed")
 		return []Effect{{Do: EffectRecheck}}
@@ -71,6 +73,8 @@ func act(c *Case, step *Step, do Action, now time.Time) []Effect {
 		return []Effect{{Do: EffectRefute, Reason: do.Note}}
 	case DoJoin:
 		join(c, step, *do.Look)
+	case DoDrop:
+		drop(c, step, do, now)
 	case DoLook:
 		look(c, step, *do.Look, now)
 	}
@@ -78,54 +82,64 @@ func act(c *Case, step *Step, do Action, now time.Time) []Effect {
 }
 
 func join(c *Case, step *Step, l Look) {
-	c.Total += l.Joined
-	c.Left += l.Joined
-	c.Severity = max(c.Severity, l.Worst)
+	// The first run on a bad page confirms many places at once: one step says it.
+	same := c.JoinRun == l.Run
+	c.Total++
+	c.Left, c.JoinRun = l.Left, l.Run
+	c.Severity = max(c.Severity, l.Severity)
+	if same {
+		return
+	}
 	step.Do, step.Run = DidJoin, l.Run
-	step.What = reason("cases.step.joined", "count", l.Joined, "total", c.Total)
+	step.What = reason("cases.step.joined", "locus", l.Locus)
 }
 
-// look decides what a later run means. Fixed order: closed before reopened before
-// partly gone before could not tell; the weakest statement never hides a stronger.
+// look decides what a later run means.
 func look(c *Case, step *Step, l Look, now time.Time) {
-	step.Run = l.Run
-	left := c.Left
-	c.Left = l.Left
 	// A look begun before the claim says nothing about the claim.
-	claimSeen := c.State == garrison.StateClaimed && !l.Started.Before(c.Claimed)
+	fresh := c.State == garrison.StateClaimed && !l.Started.Before(c.Claimed)
 	switch {
-	case l.Left == 0 && l.Gone > 0:
+	case l.Outcome == garrison.Pass:
+		c.Left = l.Left
+		if l.Left > 0 {
+			return // the member says which run no longer saw it
+		}
 		c.State, c.Closed = garrison.StateClosed, now
-		step.Do, step.Outcome = DidClose, garrison.Pass
+		step.Do = DidClose
 		step.What = reason("cases.step.closed", "total", c.Total)
-	case l.Still > 0 && claimSeen:
+	case l.Outcome == garrison.Fail && fresh:
 		c.State = garrison.StateOpen
 		if c.Owner != "" {
 			c.State = garrison.StateAssigned
 		}
 		c.Claimed = time.Time{}
-		step.Do, step.Outcome = DidReopen, garrison.Fail
-		step.What = reason("cases.step.reopened", "still", l.Still, "gone", l.Gone, "left", l.Left)
-	case l.Gone > 0:
-		step.Do, step.Outcome = DidLook, garrison.Fail
-		if l.Still == 0 && l.Unsure > 0 {
-			step.Outcome = garrison.Unknown
-		}
-		step.What = reason("cases.step.partly", "gone", l.Gone, "unsure", l.Unsure, "left", l.Left)
-	case l.Unsure > 0:
+		step.Do = DidReopen
+		step.What = reason("cases.step.reopened", "locus", l.Locus)
+	case l.Outcome == garrison.Unknown:
 		// Nobody waits on an unclaimed case, so a target that stays silent for
 		// weeks is one step there, not one a night; the runs keep each look.
-		c.Left = left
-		if c.State != garrison.StateClaimed && c.Unsure {
+		if c.Unsure == l.Run || (c.Unsure != "" && !fresh) {
 			return
 		}
-		step.Do, step.Outcome = DidLook, garrison.Unknown
-		step.What = reason("cases.step.unsure", "unsure", l.Unsure, "left", c.Left)
+		c.Unsure = l.Run
+		step.Do = DidLook
+		step.What = reason("cases.step.unsure", "locus", l.Locus, "why", l.Why)
 	default:
-		c.Unsure = false
 		return
 	}
-	c.Unsure = step.Outcome == garrison.Unknown
+	step.Run, step.Outcome = l.Run, l.Outcome
+}
+
+// drop takes a refuted finding out; the last one ends the case.
+func drop(c *Case, step *Step, do Action, now time.Time) {
+	c.Left = do.Look.Left
+	step.Do = DidDrop
+	step.What = reason("cases.step.dropped", "locus", do.Look.Locus)
+	if c.Left == 0 {
+		c.State, c.Closed = garrison.StateRefuted, now
+		step.Do = DidRefute
+		step.What = reason("cases.step.refuted")
+	}
 }
 
 // move finds the line for a deed. A deed that no line of the table knows is a wrong
@@ -168,7 +182,7 @@ func (m *Move) check(c Case, do Action, by By) error {
 	if !m.allows(by) {
 		return garrison.Refuse(garrison.Denied, "error.cases.not_allowed", "action", m.Do, "roles", strings.Join(m.By, ", "))
 	}
-	if m.Do == DoLook || m.Do == DoJoin {
+	if do.Look != nil || slices.Contains(m.By, RoleLook) {
 		return checkLook(c, do)
 	}
 	// A comment cannot overwrite anything, so it alone may come without a version.
@@ -193,14 +207,14 @@ func (m *Move) check(c Case, do Action, by By) error {
 func checkLook(c Case, do Action) error {
 	l := do.Look
 	switch {
-	case l == nil || l.Run == "":
+	case l == nil || (do.Do != DoDrop && l.Run == ""):
 		return garrison.Errorf(garrison.Invalid, "look at case %q without a run", c.Number)
 	case l.Measure != c.Measure || l.Subject != c.Subject:
 		return garrison.Errorf(garrison.Invalid, "run %q of %q on %q cannot speak about case %q", l.Run, l.Measure, l.Subject, c.Number)
 	case do.Do == DoLook && l.Started.Before(c.Opened):
 		return garrison.Errorf(garrison.Invalid, "run %q began before case %q was opened", l.Run, c.Number)
-	case min(l.Gone, l.Still, l.Unsure, l.Left, l.Joined) < 0:
-		return garrison.Errorf(garrison.Invalid, "run %q counts below zero", l.Run)
+	case l.Left < 0 || do.Do == DoJoin && l.Left == 0:
+		return garrison.Errorf(garrison.Invalid, "case %q with %d findings left after %s", c.Number, l.Left, do.Do)
 	}
 	return nil
 }

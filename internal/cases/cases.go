@@ -14,12 +14,13 @@ import (
 type Case struct {
 	garrison.Case
 	Rule    garrison.RuleID
-	Claimed time.Time // when it was said to be fixed; zero: not claimed now
-	Total   int       // findings that ever belonged to it
-	Left    int       // of these, not gone yet
-	Steps   int       // steps written so far
-	Unsure  bool      // the last look could not tell
-	Members []Member  // by Get only
+	Claimed time.Time      // when it was said to be fixed; zero: not claimed now
+	Total   int            // findings that ever belonged to it
+	Left    int            // of these, not gone yet
+	Steps   int            // steps written so far
+	JoinRun garrison.RunID // the run that opened it or joined to it last
+	Unsure  garrison.RunID // the last look since opening or claim that could not tell; empty: none
+	Members []Member       // by Get only
 }
 
 // Late says whether the case was, at now, or when it ended, past its date. A case
@@ -47,9 +48,14 @@ type Member struct {
 	Finding garrison.FindingID
 	Locus   string
 	Joined  time.Time
+	Run     garrison.RunID // the run that confirmed it
 	Gone    time.Time      // zero: not seen well yet
 	GoneRun garrison.RunID // the run that no longer saw it
+	Refuted time.Time      // zero: not refuted where findings are kept
 }
+
+// Ended says whether the finding no longer keeps its case open.
+func (m Member) Ended() bool { return !m.Gone.IsZero() || !m.Refuted.IsZero() }
 
 // Step is one step with its own words: What is a catalogue text, Note (from
 // garrison.Step) is what a person wrote. Outcome is what a look came to.
@@ -110,16 +116,6 @@ type OpenRequest struct {
 	Due      time.Time // zero: by policy
 	Run      garrison.RunID
 	Demo     bool
-}
-
-// Sight is what one run saw of one finding that the measure's runner holds for
-// confirmed: Fail is still there, Pass is gone, Unknown is could not tell.
-type Sight struct {
-	ID      garrison.FindingID
-	Finding garrison.Finding
-	Outcome garrison.Outcome
-	Title   garrison.Reason // of a case opened for it; zero: cases.title.finding
-	Demo    bool
 }
 
 // Filter of List. Zero fields do not filter.

@@ -7,8 +7,8 @@ import (
 	"garrison"
 )
 
-// Deeds: what can be done to a case. The first six are for people and tokens, the
-// last two only for the product itself after a look.
+// Deeds: what can be done to a case. Those up to close are for people and tokens,
+// the rest only for the product itself.
 const (
 	DoAssign  = "assign"
 	DoComment = "comment"
@@ -17,7 +17,8 @@ const (
 	DoRefute  = "refute" // say that the finding was wrong, with a reason
 	DoClose   = "close"  // always refused; it is here so that the refusal has a place
 	DoLook    = "look"   // a later run of the measure has looked
-	DoJoin    = "join"   // the same rule failed at further places of the same subject
+	DoJoin    = "join"   // the same rule failed at a further place of the same subject
+	DoDrop    = "drop"   // a finding of the case was refuted where findings are kept
 )
 
 // What a step says was done, garrison.Step.Do.
@@ -29,6 +30,7 @@ const (
 	DidAsk     = "asked"
 	DidRefute  = "refuted"
 	DidJoin    = "joined"
+	DidDrop    = "dropped"
 	DidLook    = "rechecked"
 	DidReopen  = "reopened"
 	DidClose   = "closed"
@@ -93,6 +95,7 @@ func rectification() *Flow {
 		{From: working, Do: DoClose, To: Same}, // govqa-9b: handled means that looking again shows it
 		{From: working, Do: DoLook, To: Same, By: []string{RoleLook}, Clause: "govqa-9b"},
 		{From: working, Do: DoJoin, To: Same, By: []string{RoleLook}},
+		{From: working, Do: DoDrop, To: Same, By: []string{RoleLook}},
 	}}
 }
 
@@ -108,21 +111,21 @@ type Action struct {
 	Note     string
 	Assignee garrison.AccountID // for assign
 	Version  int
-	Look     *Look // for look and join; never from outside
+	Look     *Look // for look, join and drop; never from outside
 }
 
-// Look is what one run said about the findings of one case.
+// Look is what one run, or the place where findings are kept, said about one
+// finding of the case.
 type Look struct {
-	Run     garrison.RunID
-	Measure garrison.MeasureID
-	Subject garrison.SubjectID
-	Started time.Time
-	Joined  int               // places that join the case with this run
-	Worst   garrison.Severity // highest severity among them
-	Gone    int               // findings of the case the run saw well
-	Still   int               // … saw again
-	Unsure  int               // … could not tell about
-	Left    int               // findings of the case still not gone after this run
+	Run      garrison.RunID
+	Measure  garrison.MeasureID
+	Subject  garrison.SubjectID
+	Started  time.Time
+	Outcome  garrison.Outcome // of a look: Pass gone, Fail still there, Unknown could not tell
+	Why      string           // for Unknown, a word of the measure
+	Locus    string
+	Severity garrison.Severity // of a finding that joins
+	Left     int               // findings of the case not ended after this
 }
 
 // Effect is something that must happen outside after an action. Effects are asked

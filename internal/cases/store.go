@@ -47,10 +47,27 @@ func (s *Cases) Act(ctx context.Context, id garrison.CaseID, a Action, by By) (C
 	return Case{}, errSkeleton()
 }
 
-// Looked takes what a run saw of confirmed findings: it opens cases by policy, joins
-// further places to open ones, and lets open cases be closed or reopened. It may be
-// called again with the same run; the second time changes nothing.
-func (s *Cases) Looked(ctx context.Context, run garrison.Run, sights []Sight) error {
+// Confirmed takes a finding that became open (again): it opens a case by policy, or
+// joins the finding to the open case on the same rule and subject, and returns the
+// case; "" when policy opens none.
+func (s *Cases) Confirmed(ctx context.Context, id garrison.FindingID, f garrison.Finding, run garrison.Run) (garrison.CaseID, error) {
+	return "", errSkeleton()
+}
+
+// Rechecked takes what a later run saw of a finding. It is the only way to closed.
+func (s *Cases) Rechecked(ctx context.Context, id garrison.FindingID, run garrison.Run, gone bool) error {
+	return errSkeleton()
+}
+
+// Unsure takes that a later run could not tell whether a finding is still there. It
+// adds a step and changes nothing.
+func (s *Cases) Unsure(ctx context.Context, id garrison.FindingID, run garrison.Run, why string) error {
+	return errSkeleton()
+}
+
+// Refuted takes that a finding was refuted where findings are kept. A case with no
+// finding left ends refuted.
+func (s *Cases) Refuted(ctx context.Context, id garrison.FindingID, reason string, by garrison.Actor) error {
 	return errSkeleton()
 }
 

@@ -52,7 +52,9 @@ func NewEntry(typ string, kv ...string) Entry {
 
 // Check says why e has no byte form: a type or name outside its alphabet, or too
 // many bytes. Values can hold anything.
-func (e Entry) Check() error {
+func (e Entry) Check() error { return e.check(MaxEntry) }
+
+func (e Entry) check(most int) error {
 	if !entryType.MatchString(e.Type) {
 		return fmt.Errorf("entry type %q is not a lower-case word of at most 64 characters", e.Type)
 	}
@@ -61,8 +63,8 @@ func (e Entry) Check() error {
 			return fmt.Errorf("field name %q of a %s entry is not lower-case letters, digits, _ and . (at most 64)", f.Name, e.Type)
 		}
 	}
-	if n := len(e.text()); n > MaxEntry {
-		return fmt.Errorf("%s entry has %d bytes, more than %d", e.Type, n, MaxEntry)
+	if n := len(e.text()); n > most {
+		return fmt.Errorf("%s entry has %d bytes, more than %d", e.Type, n, most)
 	}
 	return nil
 }
@@ -123,9 +125,13 @@ func (e Entry) one(name string) (string, error) {
 
 // ParseEntry reads the byte form of an entry. It accepts exactly what
 // [Entry.Marshal] makes.
-func ParseEntry(b []byte) (Entry, error) {
-	if len(b) > MaxEntry {
-		return Entry{}, fmt.Errorf("entry has %d bytes, more than %d", len(b), MaxEntry)
+func ParseEntry(b []byte) (Entry, error) { return parseText(b, MaxEntry) }
+
+// parseText reads a text in the form of an entry: bundles hold some that are longer
+// than a ledger allows.
+func parseText(b []byte, most int) (Entry, error) {
+	if len(b) > most {
+		return Entry{}, fmt.Errorf("entry has %d bytes, more than %d", len(b), most)
 	}
 	head, rest, ok := strings.Cut(string(b), "\n")
 	typ, isEntry := strings.CutPrefix(head, "garrison/")
@@ -150,7 +156,7 @@ func ParseEntry(b []byte) (Entry, error) {
 		e.Fields = append(e.Fields, Field{name, value})
 	}
 	// Whatever can be read in two ways is refused here once for all.
-	if err := e.Check(); err != nil {
+	if err := e.check(most); err != nil {
 		return Entry{}, err
 	}
 	if !bytes.Equal(e.text(), b) {

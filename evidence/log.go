@@ -286,9 +286,9 @@ func parseProofLines(s string) (index uint64, proof [][32]byte, err error) {
 // Verify checks that entry is in a trusted log, by its receipt. Without trusted keys
 // it checks what it can and returns [ErrOriginNotChecked] at best.
 func Verify(entry []byte, r Receipt, trusted Keys) error {
-	c, err := OpenCheckpoint(r.Checkpoint, trusted)
-	if err != nil && !errors.Is(err, ErrOriginNotChecked) {
-		return err
+	c, origin := OpenCheckpoint(r.Checkpoint, trusted)
+	if origin != nil && !errors.Is(origin, ErrOriginNotChecked) {
+		return origin
 	}
 	if c.Origin != r.Origin || c.Size != r.Size {
 		return fmt.Errorf("receipt is for %q at %d entries, its checkpoint for %q at %d", r.Origin, r.Size, c.Origin, c.Size)
@@ -296,5 +296,5 @@ func Verify(entry []byte, r Receipt, trusted Keys) error {
 	if err := VerifyInclusion(c, r.Index, EntryHash(entry), r.Proof); err != nil {
 		return err
 	}
-	return err
+	return origin
 }

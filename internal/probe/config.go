@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,7 +55,7 @@ func DefaultConfig() Config {
 		PerHost:      time.Second,
 		OwnPerHost:   time.Second,
 		Concurrent:   16,
-		RobotsAge:    24 * time.Hour,
+		RobotsAge:    time.Hour,
 	}
 }
 
@@ -113,6 +114,8 @@ type Deps struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 	// Resolver replaces the resolver of the configuration.
 	Resolver Resolver
+	// Roots replaces the system's certificate authorities.
+	Roots *x509.CertPool
 }
 
 // Resolver turns names into addresses and answers other questions. A name without

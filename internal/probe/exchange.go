@@ -44,6 +44,7 @@ type Exchange struct {
 	Method    string        `json:"method"`
 	URL       string        `json:"url"`
 	Hops      []Hop         `json:"hops,omitempty"`
+	Robots    []Hop         `json:"robots,omitempty"` // requests for robots.txt this one caused
 	FinalURL  string        `json:"final_url,omitempty"`
 	Body      []byte        `json:"-"`
 	Truncated bool          `json:"truncated,omitempty"`
@@ -121,7 +122,7 @@ const (
 	Timeout          FailureKind = "timeout"    // asked, no answer in the time allowed
 	Reset            FailureKind = "reset"      // the connection broke off
 	TLSFailed        FailureKind = "tls"
-	Policy           FailureKind = "policy"         // we may not connect there
+	PolicyRefused    FailureKind = "policy"         // we may not connect there
 	RobotsDenied     FailureKind = "robots"         // robots.txt forbids it
 	RobotsUnknown    FailureKind = "robots_unknown" // robots.txt could not be had; RFC 9309 says: then do not
 	TooManyRedirects FailureKind = "too_many_redirects"

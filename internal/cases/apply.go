@@ -84,9 +84,14 @@ func act(c *Case, step *Step, do Action, now time.Time) []Effect {
 func join(c *Case, step *Step, l Look) {
 	// The first run on a bad page confirms many places at once: one step says it.
 	same := c.JoinRun == l.Run
-	c.Total++
+	if !l.Again {
+		c.Total++
+	}
 	c.Left, c.JoinRun = l.Left, l.Run
 	c.Severity = max(c.Severity, l.Severity)
+	if !l.Due.IsZero() && l.Due.Before(c.Due) {
+		c.Due = l.Due // something worse came to light; a date never moves out
+	}
 	if same {
 		return
 	}
@@ -133,6 +138,7 @@ func look(c *Case, step *Step, l Look, now time.Time) {
 // drop takes a refuted finding out; the last one ends the case.
 func drop(c *Case, step *Step, do Action, now time.Time) {
 	c.Left = do.Look.Left
+	step.By = do.Look.By
 	step.Do = DidDrop
 	step.What = reason("cases.step.dropped", "locus", do.Look.Locus)
 	if c.Left == 0 {
@@ -182,7 +188,7 @@ func (m *Move) check(c Case, do Action, by By) error {
 	if !m.allows(by) {
 		return garrison.Refuse(garrison.Denied, "error.cases.not_allowed", "action", m.Do, "roles", strings.Join(m.By, ", "))
 	}
-	if do.Look != nil || slices.Contains(m.By, RoleLook) {
+	if slices.Contains(m.By, RoleLook) {
 		return checkLook(c, do)
 	}
 	// A comment cannot overwrite anything, so it alone may come without a version.
@@ -195,7 +201,7 @@ func (m *Move) check(c Case, do Action, by By) error {
 	if err := checkNote(do.Note); err != nil {
 		return err
 	}
-	if m.Do == DoAssign && (do.Assignee == "" || len(do.Assignee) > maxAssignee) {
+	if a := string(do.Assignee); m.Do == DoAssign && (a == "" || len(a) > maxAssignee || clean(a) != a) {
 		return garrison.Refuse(garrison.Invalid, "error.cases.assignee_missing")
 	}
 	return nil
@@ -211,8 +217,8 @@ func checkLook(c Case, do Action) error {
 		return garrison.Errorf(garrison.Invalid, "look at case %q without a run", c.Number)
 	case l.Measure != c.Measure || l.Subject != c.Subject:
 		return garrison.Errorf(garrison.Invalid, "run %q of %q on %q cannot speak about case %q", l.Run, l.Measure, l.Subject, c.Number)
-	case do.Do == DoLook && l.Started.Before(c.Opened):
-		return garrison.Errorf(garrison.Invalid, "run %q began before case %q was opened", l.Run, c.Number)
+	case do.Do == DoLook && !l.Started.After(l.After):
+		return garrison.Errorf(garrison.Invalid, "run %q began before the finding in case %q was confirmed", l.Run, c.Number)
 	case l.Left < 0 || do.Do == DoJoin && l.Left == 0:
 		return garrison.Errorf(garrison.Invalid, "case %q with %d findings left after %s", c.Number, l.Left, do.Do)
 	}

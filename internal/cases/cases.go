@@ -14,6 +14,7 @@ import (
 type Case struct {
 	garrison.Case
 	Rule    garrison.RuleID
+	Name    string         // of the subject when the case was opened
 	Claimed time.Time      // when it was said to be fixed; zero: not claimed now
 	Total   int            // findings that ever belonged to it
 	Left    int            // of these, not gone yet
@@ -49,6 +50,7 @@ type Member struct {
 	Locus   string
 	Joined  time.Time
 	Run     garrison.RunID // the run that confirmed it
+	Seen    time.Time      // when that run began
 	Gone    time.Time      // zero: not seen well yet
 	GoneRun garrison.RunID // the run that no longer saw it
 	Refuted time.Time      // zero: not refuted where findings are kept
@@ -76,16 +78,16 @@ type Config struct {
 // DefaultConfig is complete.
 func DefaultConfig() Config { return Config{Policy: DefaultPolicy(), AskAgain: time.Hour} }
 
-// Rechecker asks for another run of a measure on a subject. It may be asked twice
-// for the same; it must not wait for the run.
+// Rechecker asks for another run of a measure on a subject and does not wait for it.
+// It may be asked twice for the same. measures.Runner is one.
 type Rechecker interface {
-	Recheck(ctx context.Context, measure garrison.MeasureID, subject garrison.SubjectID, by garrison.Actor) error
+	Enqueue(ctx context.Context, m garrison.MeasureID, s garrison.SubjectID, by garrison.Actor) (garrison.RunID, error)
 }
 
-// Refuter marks findings as refuted where they are kept. It may be asked twice for
-// the same findings.
+// Refuter marks a finding as refuted where findings are kept, and then tells
+// [Cases.Refuted]. It may be asked twice for the same. measures.Runner is one.
 type Refuter interface {
-	Refute(ctx context.Context, findings []garrison.FindingID, reason string, by garrison.Actor) error
+	Refute(ctx context.Context, id garrison.FindingID, reason string, by garrison.Actor) error
 }
 
 // People says whether somebody can be given a case.
@@ -93,18 +95,26 @@ type People interface {
 	Assignable(ctx context.Context, id garrison.AccountID) (bool, error)
 }
 
-// Deps are what the component needs. Rechecker, Refuter and People may be nil: then
-// nothing is asked for, and any assignee is accepted.
-type Deps struct {
-	DB      *state.DB
-	Recheck Rechecker
-	Refute  Refuter
-	People  People
-	Log     *slog.Logger
-	Now     func() time.Time
+// Subjects says what a subject is. registry.Registry is one.
+type Subjects interface {
+	Get(ctx context.Context, id garrison.SubjectID) (garrison.Subject, error)
 }
 
-// OpenRequest opens a case on known findings.
+// Deps are what the component needs. Recheck, Refute, People and Subjects may be nil:
+// then nothing is asked for, any assignee is accepted, and no case is a
+// demonstration's unless opened as one.
+type Deps struct {
+	DB       *state.DB
+	Recheck  Rechecker
+	Refute   Refuter
+	People   People
+	Subjects Subjects
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// OpenRequest opens a case on known findings that a run has confirmed. Cases that
+// findings open by policy do not come this way.
 type OpenRequest struct {
 	Kind     garrison.CaseKind
 	Title    garrison.Reason

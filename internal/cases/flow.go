@@ -121,11 +121,15 @@ type Look struct {
 	Measure  garrison.MeasureID
 	Subject  garrison.SubjectID
 	Started  time.Time
+	After    time.Time        // start of the look that confirmed the finding
 	Outcome  garrison.Outcome // of a look: Pass gone, Fail still there, Unknown could not tell
 	Why      string           // for Unknown, a word of the measure
 	Locus    string
 	Severity garrison.Severity // of a finding that joins
+	Due      time.Time         // by policy, of a finding that joins
+	Again    bool              // the finding that joins had been gone
 	Left     int               // findings of the case not ended after this
+	By       garrison.Actor    // who refuted the finding that drops out
 }
 
 // Effect is something that must happen outside after an action. Effects are asked

@@ -2,7 +2,13 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"garrison"
@@ -24,86 +30,222 @@ func DefaultConfig() Config {
 	return Config{CheckpointInterval: 500 * time.Millisecond, Beat: 5 * time.Second}
 }
 
+// validate reports every fault at once.
+func (c Config) validate() error {
+	var faults []error
+	if c.Dir == "" {
+		faults = append(faults, errors.New("the ledger needs a directory (Dir)"))
+	}
+	if c.KeyDir == "" {
+		faults = append(faults, errors.New("the ledger needs a directory for its key (KeyDir)"))
+	}
+	// Whoever can write the log must not thereby hold its key.
+	if c.Dir != "" && within(c.KeyDir, c.Dir) {
+		faults = append(faults, fmt.Errorf("KeyDir %q lies inside the log's directory %q", c.KeyDir, c.Dir))
+	}
+	if c.Origin == "" || len(c.Origin) > 200 || strings.ContainsAny(c.Origin, "+ \t\r\n") {
+		faults = append(faults, fmt.Errorf("origin %q is not a name of at most 200 characters without spaces and +", c.Origin))
+	}
+	if c.CheckpointInterval < 100*time.Millisecond || c.CheckpointInterval > 2*time.Second {
+		faults = append(faults, fmt.Errorf("checkpoint interval %v is not between 100ms and 2s", c.CheckpointInterval))
+	}
+	if c.Beat < 100*time.Millisecond || c.Beat > time.Minute {
+		faults = append(faults, fmt.Errorf("beat %v is not between 100ms and 1m", c.Beat))
+	}
+	if len(faults) > 0 {
+		return garrison.Errorf(garrison.Invalid, "ledger: %w", errors.Join(faults...))
+	}
+	return nil
+}
+
+func within(path, dir string) bool {
+	p, errP := filepath.Abs(path)
+	d, errD := filepath.Abs(dir)
+	if errP != nil || errD != nil || path == "" {
+		return false
+	}
+	return p == d || strings.HasPrefix(p, d+string(os.PathSeparator))
+}
+
 // Deps is what a ledger needs from others.
 type Deps struct {
 	Log *slog.Logger
 	Now func() time.Time
-	// Beat returns what a heartbeat says besides its own fields (at, from, to, …):
-	// listeners, measures switched on. May be nil. Called every Config.Beat.
+	// Beat returns what a heartbeat says besides its own fields (at, from, to, head,
+	// prev, gap_from): listeners, measures switched on. May be nil. Called every
+	// Config.Beat and never twice at once.
 	Beat func() []evidence.Field
 }
 
 // Ledger is one running log. All methods are safe for concurrent use.
-type Ledger struct{}
+type Ledger struct {
+	cfg  Config
+	deps Deps
 
-// New checks the configuration and builds a ledger; it touches nothing on disk.
-func New(cfg Config, deps Deps) (*Ledger, error) { return &Ledger{}, nil }
+	// Set by Start, not changed after.
+	reader *Reader
+	keys   *keys
+	seal   *sealer
+	lock   *os.File
+	life   lifeline
 
-// Start opens or creates the log. It refuses with code damaged when the directory is
-// behind, or differs from, the checkpoint kept in KeyDir.
-func (l *Ledger) Start(ctx context.Context) error { return notBuilt() }
+	queue   chan request
+	quit    chan struct{} // closed by Stop: no more appends are taken
+	writing sync.WaitGroup
+	others  sync.WaitGroup // beat and watch
+	cancel  context.CancelFunc
 
-// Stop enters the end, waits until a checkpoint covers everything, and closes.
-func (l *Ledger) Stop(ctx context.Context) error { return notBuilt() }
-
-// Append adds entries in order and returns where each stands, once all of them are on
-// stable storage. After an error none of them counts as acknowledged, though some may
-// be there: an entry that must not stand twice says so in its own text.
-func (l *Ledger) Append(ctx context.Context, entries ...[]byte) ([]garrison.EvidenceRef, error) {
-	return nil, notBuilt()
+	mu      sync.Mutex // guards what follows
+	running bool
+	tail    []tailMark // acknowledged, not sealed yet, oldest first
+	size    uint64     // entries acknowledged
+	fault   error      // why nothing is acknowledged; nil: all is well
 }
 
-// Entry returns one entry.
-func (l *Ledger) Entry(ctx context.Context, index uint64) ([]byte, error) { return nil, notBuilt() }
+// New checks the configuration and builds a ledger; it touches nothing on disk.
+func New(cfg Config, deps Deps) (*Ledger, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil || deps.Now == nil {
+		return nil, garrison.Errorf(garrison.Invalid, "ledger: needs a logger and a clock")
+	}
+	return &Ledger{cfg: cfg, deps: deps, reader: &Reader{dir: logDir(cfg.Dir)}}, nil
+}
+
+// Start opens or creates the log, enters the start and begins to beat. It refuses
+// with code damaged when the directory is behind, or differs from, the checkpoint
+// kept in KeyDir.
+func (l *Ledger) Start(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running {
+		return garrison.Errorf(garrison.Conflict, "ledger: already started")
+	}
+	if err := l.open(ctx); err != nil {
+		return err
+	}
+	l.running, l.fault, l.tail = true, nil, nil
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l.cancel = cancel
+	l.queue, l.quit = make(chan request, 256), make(chan struct{})
+	l.writing.Go(func() { l.write(run) })
+	l.others.Go(func() { l.watch(run) })
+	l.mu.Unlock()
+	err := l.enterStart(ctx)
+	l.mu.Lock()
+	if err != nil {
+		l.running = false
+		return errors.Join(fmt.Errorf("enter the start into the ledger: %w", err), l.close(ctx))
+	}
+	l.others.Go(func() { l.beat(run) })
+	return nil
+}
+
+// open prepares everything that Start needs before the first append.
+func (l *Ledger) open(ctx context.Context) error {
+	for _, dir := range []struct {
+		path string
+		mode os.FileMode
+	}{{l.cfg.Dir, 0o755}, {l.cfg.KeyDir, 0o700}} {
+		if err := os.MkdirAll(dir.path, dir.mode); err != nil {
+			return garrison.Errorf(garrison.Unavailable, "make the ledger's directory %q: %w", dir.path, err)
+		}
+	}
+	if err := suitable(l.cfg.Dir); err != nil {
+		return err
+	}
+	lock, err := lockDir(l.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if err := l.prepare(ctx); err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	l.lock = lock
+	return nil
+}
+
+func (l *Ledger) prepare(ctx context.Context) error {
+	state, err := l.reader.dir.treeState()
+	if err != nil {
+		return err
+	}
+	quietLibrary(l.deps)
+	if l.keys, err = openKeys(l.cfg.KeyDir, l.cfg.Origin, state.Size == 0, l.reader.dir.exists()); err != nil {
+		return err
+	}
+	if l.seal, err = examine(l.cfg, l.keys, l.reader.dir, state, l.deps); err != nil {
+		return err
+	}
+	l.seal.onSeal = l.sealed
+	l.size = state.Size
+	l.reader.size.Store(state.Size)
+	return l.life.load(ctx, l.reader, state.Size)
+}
+
+// Stop enters the end, waits until a checkpoint covers everything, and closes.
+func (l *Ledger) Stop(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.running {
+		return nil
+	}
+	l.running = false
+	l.mu.Unlock()
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := l.enterStop(bounded)
+	if err == nil {
+		err = l.seal.await(bounded, l.reader.size.Load())
+	}
+	l.mu.Lock()
+	return errors.Join(err, l.close(ctx))
+}
+
+// close ends the goroutines. The caller holds mu; they take it, so it is let go.
+func (l *Ledger) close(_ context.Context) error {
+	l.mu.Unlock()
+	close(l.quit)
+	l.cancel()
+	l.others.Wait()
+	l.writing.Wait()
+	l.mu.Lock()
+	return l.lock.Close()
+}
+
+// PublicKey returns the note verifier key of the log ("origin+hash+base64"); empty
+// before the first Start.
+func (l *Ledger) PublicKey() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys == nil {
+		return ""
+	}
+	return l.keys.public
+}
+
+// Checkpoint returns the last signed checkpoint.
+func (l *Ledger) Checkpoint(context.Context) ([]byte, error) {
+	l.mu.Lock()
+	seal := l.seal
+	l.mu.Unlock()
+	if seal == nil {
+		return nil, errNotStarted
+	}
+	return seal.latest(), nil
+}
+
+// Entry returns one entry. It refuses, with code damaged, one that differs from what
+// the tree holds.
+func (l *Ledger) Entry(ctx context.Context, index uint64) ([]byte, error) {
+	return l.reader.Entry(ctx, index)
+}
 
 // Scan yields entries in order from the given index on, until the end of the log or
 // yield's first error.
 func (l *Ledger) Scan(ctx context.Context, from uint64, yield func(index uint64, entry []byte) error) error {
-	return notBuilt()
+	return l.reader.Scan(ctx, from, yield)
 }
 
-// Receipt returns the proof that an entry stands in the log, for an outsider. For an
-// entry that no checkpoint covers yet it waits, at most two seconds.
-func (l *Ledger) Receipt(ctx context.Context, ref garrison.EvidenceRef) (evidence.Receipt, error) {
-	return evidence.Receipt{}, notBuilt()
-}
-
-// Checkpoint returns the last signed checkpoint.
-func (l *Ledger) Checkpoint(ctx context.Context) ([]byte, error) { return nil, notBuilt() }
-
-// PublicKey returns the note verifier key of the log ("origin+hash+base64").
-func (l *Ledger) PublicKey() string { return "" }
-
-// Gaps returns the stretches of a period in which nobody watched: what lies between
-// the end of one life of the installation and the start of the next.
-func (l *Ledger) Gaps(ctx context.Context, period garrison.Period) ([]garrison.Gap, error) {
-	return nil, notBuilt()
-}
-
-// Status is what the ledger says about itself.
-type Status struct {
-	Origin      string
-	Size        uint64           // entries acknowledged
-	Sealed      uint64           // entries covered by the last checkpoint
-	Root        string           // root hash of the last checkpoint, base64 as in the checkpoint
-	SealedUntil time.Time        // every entry acknowledged before this is covered by a checkpoint
-	LastBeat    time.Time        // zero: none yet
-	Started     time.Time        // of this life
-	Checkpoints []CheckpointInfo // newest first, bounded, of this life
-	Witnesses   int              // outside co-signers; 0 until witnesses exist
-	SameDisk    bool             // key and log share a device: one theft takes both
-	Fault       string           // why nothing is acknowledged or signed at present; empty: all is well
-	Damaged     bool             // the fault is a difference found on disk, not a passing trouble
-}
-
-// CheckpointInfo is one signed checkpoint.
-type CheckpointInfo struct {
-	Size uint64
-	Root string
-	At   time.Time
-}
-
-// Status returns the present state.
-func (l *Ledger) Status(ctx context.Context) (Status, error) { return Status{}, notBuilt() }
-
-func notBuilt() error { return garrison.Errorf(garrison.Unavailable, "ledger: not built yet") }
+var errNotStarted = garrison.Errorf(garrison.Unavailable, "ledger: not started")

@@ -242,13 +242,14 @@ func checkOrder(list []listed) error {
 	if len(list) < 2 || list[0].name != "statement" || list[1].name != "checkpoint" {
 		return errors.New("it does not list statement and checkpoint first")
 	}
-	for i, l := range list {
-		rank := partRank(l.name)
+	for i, l := range list[2:] {
+		before, rank := list[i+1], partRank(l.name)
 		switch {
-		case rank < 0 || len(l.name) > 100:
-			return fmt.Errorf("it lists %.120q, which is no part of a bundle", l.name)
-		case i > 0 && (rank < partRank(list[i-1].name) || l.name == list[i-1].name || (i > 1 && rank < 2)):
-			return fmt.Errorf("it lists %q after %q", l.name, list[i-1].name)
+		case rank < 2 || len(l.name) > 100:
+			return fmt.Errorf("it lists %.120q, which is no part to stand here", l.name)
+		// Order within entries and samples shows in their content, see addPart.
+		case rank < partRank(before.name), rank == partRank("transcript/x") && l.name <= before.name:
+			return fmt.Errorf("it lists %q after %q", l.name, before.name)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -79,10 +80,7 @@ func (b *Bundle) statement() ([]byte, error) {
 }
 
 func compareRefs(a, b Ref) int {
-	if a.Index != b.Index {
-		return int(min(max(int64(a.Index-b.Index), -1), 1))
-	}
-	return bytes.Compare(a.Digest[:], b.Digest[:])
+	return cmp.Or(cmp.Compare(a.Index, b.Index), bytes.Compare(a.Digest[:], b.Digest[:]))
 }
 
 func formatInt(n int64) string { return strconv.FormatInt(n, 10) }

@@ -11,7 +11,8 @@ import (
 const (
 	relayBatch = 256
 	relayPoll  = time.Second // for what another node wrote and did not carry
-	relayPause = 5 * time.Second
+	relayFirst = 50 * time.Millisecond
+	relayMost  = 5 * time.Second // between tries while the ledger fails
 )
 
 // Appender is the ledger as the relay needs it. Append returns when the entries are
@@ -23,8 +24,9 @@ type Appender interface {
 // Relay carries the outbox to the ledger until ctx ends. A crash between appending
 // and marking makes an entry appear twice, byte for byte, which the audit accepts.
 func (db *DB) Relay(ctx context.Context, to Appender) error {
-	pause := relayPoll
+	retry := relayFirst
 	for {
+		pause := relayPoll
 		_, err := db.Drain(ctx, to)
 		switch {
 		case ctx.Err() != nil:
@@ -32,9 +34,10 @@ func (db *DB) Relay(ctx context.Context, to Appender) error {
 		case err != nil:
 			// The outbox keeps everything; saying so and trying again is all there is.
 			db.log.ErrorContext(ctx, "entries wait for the ledger", "err", err)
-			pause = min(2*pause, relayPause)
+			pause = retry
+			retry = min(2*retry, relayMost)
 		default:
-			pause = relayPoll
+			retry = relayFirst
 		}
 		timer := time.NewTimer(pause)
 		select {

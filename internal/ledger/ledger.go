@@ -20,7 +20,7 @@ type Config struct {
 	Dir                string        // the log: tiles, entry bundles, checkpoint; may be published as it is
 	KeyDir             string        // signing key and the kept copy of the last checkpoint; best on another disk
 	Origin             string        // the log's name, first line of every checkpoint; never changes
-	CheckpointInterval time.Duration // how often a checkpoint may be signed
+	CheckpointInterval time.Duration // how long an entry may wait for a checkpoint, writing and signing aside
 	Beat               time.Duration // how often a heartbeat is entered
 }
 
@@ -46,8 +46,8 @@ func (c Config) validate() error {
 	if c.Origin == "" || len(c.Origin) > 200 || strings.ContainsAny(c.Origin, "+ \t\r\n") {
 		faults = append(faults, fmt.Errorf("origin %q is not a name of at most 200 characters without spaces and +", c.Origin))
 	}
-	if c.CheckpointInterval < 100*time.Millisecond || c.CheckpointInterval > 2*time.Second {
-		faults = append(faults, fmt.Errorf("checkpoint interval %v is not between 100ms and 2s", c.CheckpointInterval))
+	if c.CheckpointInterval < 200*time.Millisecond || c.CheckpointInterval > 2*time.Second {
+		faults = append(faults, fmt.Errorf("checkpoint interval %v is not between 200ms and 2s", c.CheckpointInterval))
 	}
 	if c.Beat < 100*time.Millisecond || c.Beat > time.Minute {
 		faults = append(faults, fmt.Errorf("beat %v is not between 100ms and 1m", c.Beat))
@@ -198,6 +198,12 @@ func (l *Ledger) Stop(ctx context.Context) error {
 	err := l.enterStop(bounded)
 	if err == nil {
 		err = l.seal.await(bounded, l.reader.size.Load())
+	}
+	if err == nil {
+		err = l.seal.awaitPublished(bounded)
+	}
+	if err == nil {
+		_, err = l.seal.republish()
 	}
 	l.mu.Lock()
 	return errors.Join(err, l.close(ctx))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -42,7 +41,7 @@ func testConfig(t *testing.T) Config {
 	root := t.TempDir()
 	cfg.Dir, cfg.KeyDir = filepath.Join(root, "ledger"), filepath.Join(root, "keys")
 	cfg.Origin = "garrison.example/test"
-	cfg.CheckpointInterval = 100 * time.Millisecond
+	cfg.CheckpointInterval = 200 * time.Millisecond
 	cfg.Beat = time.Minute // tests that want beats say so
 	return cfg
 }
@@ -129,13 +128,11 @@ func sealAll(t *testing.T, l *Ledger) {
 func awaitPublished(t *testing.T, l *Ledger) {
 	t.Helper()
 	sealAll(t, l)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		raw, err := os.ReadFile(filepath.Join(l.cfg.Dir, "checkpoint"))
-		if err == nil && bytes.Equal(raw, l.seal.latest()) {
-			return
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := l.seal.awaitPublished(ctx); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("the checkpoint was not published")
 }
 
 func damagesOf(t *testing.T, cfg Config) ([]Damage, Summary) {

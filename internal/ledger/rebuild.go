@@ -174,29 +174,35 @@ func (t *rebuilt) agrees(number uint64, leaves [][]byte) bool {
 	if err != nil {
 		return false
 	}
+	// One statement may be about the entries before the wrong one, so all must hold.
+	held := false
 	for _, h := range leaves {
 		if err := trial.Append(h, nil); err != nil {
 			return false
 		}
-		if t.stated(trial) {
-			return true
+		stated, holds := t.stated(trial)
+		if stated && !holds {
+			return false
 		}
+		held = held || holds
 	}
-	return false
+	return held
 }
 
-// stated says whether somebody stated this root for this size.
-func (t *rebuilt) stated(r *compact.Range) bool {
+// stated says whether anybody stated a root for this size, and whether it is this one.
+func (t *rebuilt) stated(r *compact.Range) (stated, holds bool) {
 	root, err := rootOf(r)
 	if err != nil {
-		return false
+		return true, false
 	}
+	holds = true
 	for _, s := range t.v.roots {
-		if s.cp.Size == r.End() && bytes.Equal(s.cp.Hash, root) {
-			return true
+		if s.cp.Size == r.End() {
+			stated = true
+			holds = holds && bytes.Equal(s.cp.Hash, root)
 		}
 	}
-	return false
+	return stated, stated && holds
 }
 
 func subtree(leaves [][]byte) ([]byte, error) {

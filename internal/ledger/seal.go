@@ -224,8 +224,27 @@ func (s *sealer) await(ctx context.Context, size uint64) error {
 	}
 }
 
+// awaitPublished returns when the log's own file is the last signed checkpoint: the
+// library writes it a moment after it was signed, and says nothing.
+func (s *sealer) awaitPublished(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		raw, err := s.dir.read(layout.CheckpointPath)
+		if err == nil && bytes.Equal(raw, s.latest()) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return garrison.Errorf(garrison.Unavailable, "wait for the checkpoint to be published: %w", ctx.Err())
+		}
+	}
+}
+
 // republish puts the kept checkpoint back in place when the file of the log is none
-// of ours, and says what was there. It never makes a new statement.
+// of ours. It never makes a new statement. Once the last checkpoint is seen in place,
+// the one before it is forgotten: found there again, it was put there.
 func (s *sealer) republish() (altered bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +256,12 @@ func (s *sealer) republish() (altered bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(raw) > 0 && (string(raw) == c.Latest || string(raw) == c.Previous) {
+	switch {
+	case string(raw) == c.Latest && c.Previous == "":
+		return false, nil
+	case string(raw) == c.Latest:
+		return false, s.keys.writeKept(kept{Latest: c.Latest})
+	case len(raw) > 0 && string(raw) == c.Previous:
 		return false, nil
 	}
 	return true, writeCheckpoint(s.dir, []byte(c.Latest))

@@ -111,7 +111,7 @@ func (l *Ledger) submit(ctx context.Context, r request) (first uint64, err error
 type writer struct {
 	l     *Ledger
 	tree  *tessera.Appender // nil: not open
-	close context.CancelFunc
+	close func()
 	tried time.Time
 }
 
@@ -234,12 +234,16 @@ func (w *writer) reopen(ctx context.Context) error {
 	}
 	l.seal.adopt(fresh)
 	l.reader.size.Store(state.Size)
-	run, cancel := context.WithCancel(ctx)
-	if w.tree, err = openTree(run, l.cfg, l.seal); err != nil {
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends with close, after the last checkpoint
+	seal := &signer{sealer: l.seal}
+	w.close = func() {
+		seal.close()
 		cancel()
+	}
+	if w.tree, err = openTree(run, l.cfg, seal); err != nil {
+		w.shut()
 		return err
 	}
-	w.close = cancel
 	return nil
 }
 
@@ -252,7 +256,7 @@ func (w *writer) shut() {
 
 // openTree opens the log library. Batches are cut at once, because groups are formed
 // here; obsolete partial tiles are removed by the library once a minute.
-func openTree(ctx context.Context, cfg Config, seal *sealer) (*tessera.Appender, error) {
+func openTree(ctx context.Context, cfg Config, seal *signer) (*tessera.Appender, error) {
 	driver, err := posix.New(ctx, posix.Config{Path: cfg.Dir, HTTPClient: &http.Client{Transport: noTransport{}}})
 	if err != nil {
 		return nil, garrison.Errorf(garrison.Unavailable, "open the ledger in %q: %w", cfg.Dir, err)

@@ -437,16 +437,31 @@ func TestInterruptedAppendLeavesNoFalseFiles(t *testing.T) {
 	l := start(t, cfg, testDeps(t))
 	fill(t, l, 100)
 	stop(t, l)
-	// What a crash between bundles and tree state leaves: files ahead of the tree.
-	ahead := read(t, filepath.Join(cfg.Dir, bundleName(0, 102)))
-	for _, name := range []string{"tile/entries/000", "tile/entries/000.p/140", "tile/entries/001.p/3", "tile/0/000", "tile/0/000.p/140", "tile/1/000.p/1"} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(cfg.Dir, name)), 0o755); err != nil {
+	old := t.TempDir()
+	copyDir(t, filepath.Dir(cfg.Dir), old)
+	l = start(t, cfg, testDeps(t))
+	fill(t, l, 300)
+	stop(t, l)
+	// What a crash between tiles and tree state leaves: files ahead of the tree.
+	ahead := 0
+	for _, path := range filesOf(t, filepath.Join(cfg.Dir, "tile")) {
+		name, err := filepath.Rel(filepath.Dir(cfg.Dir), path)
+		if err != nil {
 			t.Fatal(err)
 		}
-		rewrite(t, filepath.Join(cfg.Dir, name), ahead)
+		to := filepath.Join(old, name)
+		if _, err := os.Stat(to); err == nil {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		rewrite(t, to, read(t, path))
+		ahead++
 	}
-	if sum := mustBeClean(t, cfg); sum.Leftovers != 6 {
-		t.Errorf("%d leftovers, expected 6", sum.Leftovers)
+	copyDir(t, old, filepath.Dir(cfg.Dir))
+	if sum := mustBeClean(t, cfg); sum.Leftovers != ahead || ahead < 5 {
+		t.Errorf("%d leftovers, expected %d, at least 5", sum.Leftovers, ahead)
 	}
 	l = start(t, cfg, testDeps(t))
 	fill(t, l, 300)

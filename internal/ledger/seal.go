@@ -224,6 +224,37 @@ func (s *sealer) await(ctx context.Context, size uint64) error {
 	}
 }
 
+// signer is the sealer as one opening of the log library sees it. The library's
+// goroutines cannot be waited for; once closed they get no more signatures, so that
+// what one opening left behind never publishes over the next.
+type signer struct {
+	*sealer
+	closed bool // guarded by the sealer's mu
+}
+
+// Sign refuses once closed.
+func (s *signer) Sign(text []byte) ([]byte, error) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil, errNotStarted
+	}
+	return s.sealer.Sign(text)
+}
+
+// close ends the signing and waits for the last signature to be published.
+func (s *signer) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := s.awaitPublished(ctx); err != nil {
+		s.log.Warn("the ledger closes before its last checkpoint was published; the next start does that", "err", err)
+	}
+}
+
 // awaitPublished returns when the log's own file is the last signed checkpoint: the
 // library writes it a moment after it was signed, and says nothing.
 func (s *sealer) awaitPublished(ctx context.Context) error {

@@ -157,7 +157,7 @@ func TestDamagedFactsNeverGiveMet(t *testing.T) {
 // ships, where this tree has it.
 func TestRulesBindWhomTheCatalogueBinds(t *testing.T) {
 	raw, err := os.ReadFile("../internal/duties/catalogue/duties.yaml")
-	if os.IsNotExist(err) {
+	if os.IsNotExist(err) && os.Getenv("CI") != "1" {
 		t.Skip("no catalogue in this tree")
 	}
 	if err != nil {

@@ -83,7 +83,7 @@ func act(c *Case, step *Step, do Action, now time.Time) []Effect {
 
 func join(c *Case, step *Step, l Look) {
 	// The first run on a bad page confirms many places at once: one step says it.
-	same := c.JoinRun == l.Run
+	same := l.Run != "" && c.JoinRun == l.Run
 	if !l.Again {
 		c.Total++
 	}
@@ -213,7 +213,7 @@ func (m *Move) check(c Case, do Action, by By) error {
 func checkLook(c Case, do Action) error {
 	l := do.Look
 	switch {
-	case l == nil || (do.Do != DoDrop && l.Run == ""):
+	case l == nil || (do.Do == DoLook && l.Run == ""):
 		return garrison.Errorf(garrison.Invalid, "look at case %q without a run", c.Number)
 	case l.Measure != c.Measure || l.Subject != c.Subject:
 		return garrison.Errorf(garrison.Invalid, "run %q of %q on %q cannot speak about case %q", l.Run, l.Measure, l.Subject, c.Number)

@@ -103,19 +103,10 @@ func (s *Cases) Counts(ctx context.Context, mine garrison.AccountID) (Counts, er
 	n := Counts{ByState: map[garrison.State]int{}}
 	err := s.deps.DB.Read(ctx, func(q state.Querier) error {
 		n = Counts{ByState: map[garrison.State]int{}}
-		rows, err := q.Query(ctx, `SELECT state, COUNT(*), COUNT(CASE WHEN closed = 0 THEN 1 END),
-			COUNT(CASE WHEN closed = 0 AND due > 0 AND due < $1 THEN 1 END),
-			COUNT(CASE WHEN closed = 0 AND owner = '' THEN 1 END),
-			COUNT(CASE WHEN closed = 0 AND owner <> '' AND owner = $2 THEN 1 END)
-			FROM cases_case GROUP BY state`, state.Micros(s.now()), string(mine))
-		if err != nil {
-			return fmt.Errorf("count cases: %w", err)
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return state.Each(ctx, q, func(row state.Scanner) error {
 			var st garrison.State
 			var all, open, late, nobodys, own int
-			if err := rows.Scan(&st, &all, &open, &late, &nobodys, &own); err != nil {
+			if err := row.Scan(&st, &all, &open, &late, &nobodys, &own); err != nil {
 				return fmt.Errorf("count cases: %w", err)
 			}
 			n.ByState[st] = all
@@ -123,8 +114,12 @@ func (s *Cases) Counts(ctx context.Context, mine garrison.AccountID) (Counts, er
 			n.Late += late
 			n.NoOwner += nobodys
 			n.Mine += own
-		}
-		return rows.Err()
+			return nil
+		}, `SELECT state, COUNT(*), COUNT(CASE WHEN closed = 0 THEN 1 END),
+			COUNT(CASE WHEN closed = 0 AND due > 0 AND due < $1 THEN 1 END),
+			COUNT(CASE WHEN closed = 0 AND owner = '' THEN 1 END),
+			COUNT(CASE WHEN closed = 0 AND owner <> '' AND owner = $2 THEN 1 END)
+			FROM cases_case GROUP BY state`, state.Micros(s.now()), string(mine))
 	})
 	return n, err
 }
@@ -198,8 +193,7 @@ func (s *Cases) where(f Filter) (*where, error) {
 // search adds the words of a person. They are parameters, and what LIKE would take
 // for a pattern is escaped.
 func (w *where) search(query string) error {
-	query = strings.ToLower(strings.TrimSpace(query))
-	if query == "" {
+	if query = strings.TrimSpace(query); query == "" {
 		return nil
 	}
 	if !utf8.ValidString(query) || strings.ContainsRune(query, 0) {
@@ -208,7 +202,7 @@ func (w *where) search(query string) error {
 	if utf8.RuneCountInString(query) > maxQuery {
 		return garrison.Refuse(garrison.TooLarge, "error.cases.query_too_long", "limit", maxQuery)
 	}
-	like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(query) + "%"
+	like := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(query)) + "%"
 	const in = ` LIKE ? ESCAPE '\'`
 	w.add(`(LOWER(number)`+in+` OR LOWER(subject_name)`+in+` OR LOWER(rule)`+in+` OR id IN
 		(SELECT case_id FROM cases_finding WHERE LOWER(locus)`+in+`))`, like, like, like, like)

@@ -12,7 +12,7 @@ import (
 
 // Limits on what one request may bring.
 const (
-	maxOpenFindings = 1000
+	maxOpenFindings = 100
 	maxID           = 128  // bytes of any identifier
 	maxLocus        = 4096 // bytes
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -138,6 +139,7 @@ func (s *Cases) migrate(ctx context.Context) error {
 	s.deps.DB.RegisterTable(state.Table{Kind: kindCase, Rows: caseRows})
 	s.deps.DB.RegisterTable(state.Table{Kind: kindFinding, Rows: findingRows})
 	s.deps.DB.RegisterTable(state.Table{Kind: kindStep, Rows: stepRows})
+	s.deps.DB.RegisterCheck("cases_number", checkNumbers)
 	return nil
 }
 
@@ -167,12 +169,7 @@ func stepRows(ctx context.Context, q state.Querier, yield func(id string, doc an
 }
 
 func eachCase(ctx context.Context, q state.Querier, query string, args []any, yield func(Case) error) error {
-	rows, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return fmt.Errorf("read cases: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return state.Each(ctx, q, func(rows state.Scanner) error {
 		var c Case
 		var title string
 		var opened, due, closed, claimed, demo int64
@@ -187,20 +184,12 @@ func eachCase(ctx context.Context, q state.Querier, query string, args []any, yi
 		}
 		c.Opened, c.Due = state.Time(opened), state.Time(due)
 		c.Closed, c.Claimed, c.Demo = state.Time(closed), state.Time(claimed), demo != 0
-		if err := yield(c); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return yield(c)
+	}, query, args...)
 }
 
 func eachMember(ctx context.Context, q state.Querier, query string, args []any, yield func(garrison.CaseID, Member) error) error {
-	rows, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return fmt.Errorf("read findings of cases: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return state.Each(ctx, q, func(rows state.Scanner) error {
 		var id garrison.CaseID
 		var m Member
 		var joined, seen, gone, refuted int64
@@ -209,20 +198,12 @@ func eachMember(ctx context.Context, q state.Querier, query string, args []any, 
 		}
 		m.Joined, m.Seen = state.Time(joined), state.Time(seen)
 		m.Gone, m.Refuted = state.Time(gone), state.Time(refuted)
-		if err := yield(id, m); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return yield(id, m)
+	}, query, args...)
 }
 
 func eachStep(ctx context.Context, q state.Querier, query string, args []any, yield func(Step) error) error {
-	rows, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return fmt.Errorf("read steps: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return state.Each(ctx, q, func(rows state.Scanner) error {
 		var st Step
 		var at int64
 		var what string
@@ -235,11 +216,8 @@ func eachStep(ctx context.Context, q state.Querier, query string, args []any, yi
 			return garrison.Errorf(garrison.Damaged, "step %d of case %q: %w", st.Seq, st.Case, err)
 		}
 		st.At = state.Time(at)
-		if err := yield(st); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+		return yield(st)
+	}, query, args...)
 }
 
 // oneCase returns the case a query gives, or false.
@@ -342,16 +320,36 @@ func record(ctx context.Context, tx *state.Tx, kind, id string, doc any, by garr
 }
 
 // number gives out the next number of the month. Months are the office's: the
-// calendar of Shanghai, which keeps one offset all year.
+// calendar of Shanghai, which keeps one offset all year. The counter has no history,
+// so each row carries its checksum.
 func number(ctx context.Context, tx *state.Tx, now time.Time) (string, error) {
 	month := now.In(time.FixedZone("Asia/Shanghai", 8*60*60)).Format("0601")
 	var last int64
-	err := tx.QueryRow(ctx, `INSERT INTO cases_number (month, last) VALUES ($1, 1)
-		ON CONFLICT (month) DO UPDATE SET last = cases_number.last + 1 RETURNING last`, month).Scan(&last)
+	err := tx.QueryRow(ctx, `SELECT last FROM cases_number WHERE month = $1`, month).Scan(&last)
+	if err != nil && !errors.Is(err, state.ErrNoRows) {
+		return "", fmt.Errorf("number a case of %s: %w", month, err)
+	}
+	last++
+	_, err = tx.Exec(ctx, `INSERT INTO cases_number (month, last, checksum) VALUES ($1, $2, $3)
+		ON CONFLICT (month) DO UPDATE SET last = excluded.last, checksum = excluded.checksum`, month, last, state.Sum(month, last))
 	if err != nil {
 		return "", fmt.Errorf("number a case of %s: %w", month, err)
 	}
 	return fmt.Sprintf("C-%s-%04d", month, last), nil
+}
+
+func checkNumbers(ctx context.Context, q state.Querier, report func(state.Damage)) error {
+	return state.Each(ctx, q, func(row state.Scanner) error {
+		var month, sum string
+		var last int64
+		if err := row.Scan(&month, &last, &sum); err != nil {
+			return err
+		}
+		if state.Sum(month, last) != sum {
+			report(state.Damage{Object: "cases_number/" + month, What: "the counter of case numbers is not as it was written"})
+		}
+		return nil
+	}, `SELECT month, last, checksum FROM cases_number ORDER BY month`)
 }
 
 // clip makes a text from outside fit to be stored: bounded, valid, without NUL, which

@@ -61,7 +61,9 @@ func (d *Duties) Export(ctx context.Context, id garrison.DutyID, w io.Writer) er
 	}
 	p := &packing{b: b, proofs: d.deps.Proofs, want: map[uint64]string{}}
 	for _, ref := range a.Evidence {
-		p.want[ref.Index] = ref.Digest
+		if err := p.add(ref); err != nil {
+			return err
+		}
 	}
 	if err := d.standingEntry(ctx, id, p); err != nil {
 		return err
@@ -114,7 +116,21 @@ func statement(s Snapshot, a garrison.Assessment) (*evidence.Bundle, error) {
 type packing struct {
 	b      *evidence.Bundle
 	proofs Proofs
-	want   map[uint64]string // ledger entries to carry: index to digest, "" where any entry at that place is meant
+	log    string            // origin of the ledger
+	want   map[uint64]string // entries of it to carry: index to digest, "" where any entry at that place is meant
+}
+
+// add takes one entry along. All must be of one ledger: there is one checkpoint.
+func (p *packing) add(ref garrison.EvidenceRef) error {
+	if p.log == "" {
+		p.log = ref.Log
+	}
+	if was := p.want[ref.Index]; p.log != ref.Log || was != "" && was != ref.Digest {
+		return garrison.Errorf(garrison.Damaged, "ledger entry %d of %q with digest %s contradicts the other evidence of %q",
+			ref.Index, ref.Log, ref.Digest, p.b.Clause)
+	}
+	p.want[ref.Index] = ref.Digest
+	return nil
 }
 
 // standingEntry adds the entry that recorded the present standing.
@@ -124,7 +140,7 @@ func (d *Duties) standingEntry(ctx context.Context, id garrison.DutyID, p *packi
 		return err
 	}
 	if ref := history[len(history)-1].Evidence; !ref.Zero() {
-		p.want[ref.Index] = ref.Digest
+		return p.add(ref)
 	}
 	return nil
 }
@@ -196,8 +212,7 @@ func (d *Duties) seal(ctx context.Context, p *packing) error {
 		ref = refs[0]
 		d.remember(p.b.Clause, string(text), ref)
 	}
-	p.want[ref.Index] = ref.Digest
-	return nil
+	return p.add(ref)
 }
 
 // remember keeps the last seal of each clause.
@@ -236,7 +251,7 @@ func (p *packing) prove(ctx context.Context) error {
 			if sizes[index] != 0 && sizes[index] == size {
 				continue
 			}
-			r, err := p.proofs.Receipt(ctx, garrison.EvidenceRef{Index: index, Digest: p.want[index]})
+			r, err := p.proofs.Receipt(ctx, garrison.EvidenceRef{Log: p.log, Index: index, Digest: p.want[index]})
 			if err != nil {
 				return fmt.Errorf("proof of ledger entry %d: %w", index, err)
 			}

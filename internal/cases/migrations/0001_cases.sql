@@ -64,8 +64,9 @@ CREATE TABLE cases_step (
 
 -- The last number given out in a month of the office's calendar.
 CREATE TABLE cases_number (
-    month TEXT NOT NULL PRIMARY KEY,
-    last  BIGINT NOT NULL
+    month    TEXT NOT NULL PRIMARY KEY,
+    last     BIGINT NOT NULL,
+    checksum TEXT NOT NULL
 );
 
 -- +goose Down

@@ -288,3 +288,6 @@ func (g *Generator) noise(name string, at time.Time) Line {
 	}[name]
 	return Line{Text: text, Dialect: name, Refused: true}
 }
+
+// Options returns the options in effect.
+func (g *Generator) Options() Options { return g.o }

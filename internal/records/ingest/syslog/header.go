@@ -169,10 +169,13 @@ func (p *Parser) bsd(received time.Time, m *Message) {
 	if n == 0 {
 		return
 	}
+	b = b[n:]
+	if h := servicesHost(b, &st); h != nil {
+		host = h
+	}
 	p.setTime(&st, received, m, 0)
 	m.Unsynced = st.unsynced
 	m.Host = host
-	b = b[n:]
 	if st.closed { // "Nov 24 2026 10:00:03: %ASA-…": the colon ends the header
 		m.Text = bytes.TrimLeft(b, " ")
 		return
@@ -189,6 +192,9 @@ func (p *Parser) bsd(received time.Time, m *Message) {
 	tok := b[:end]
 	if len(tok) == 0 || tok[0] == '%' || tok[0] == '[' || tok[end-1] == ':' {
 		return // no host: a Cisco mnemonic, an event or a TAG stands in its place
+	}
+	if isDigit(tok[0]) && parseStamp(b, &st) > 0 {
+		return // a second time, see inner
 	}
 	m.Host, b = tok, bytes.TrimLeft(b[end:], " ")
 	if len(b) > 1 && b[0] == ':' && b[1] == ' ' { // ASA with device-id: "fw1 : %ASA-…"
@@ -209,9 +215,8 @@ func (p *Parser) inner(received time.Time, m *Message) {
 		return
 	}
 	b = bytes.TrimLeft(b[n:], " ")
-	if i := bytes.IndexByte(b, '{'); i > 0 && st.iso && bytes.IndexByte(b[:i], ' ') < 0 {
-		// Services cards of the MX write "2026-11-24 02:00:03: host{set}[…]", in UTC.
-		st.hasOffset, host = true, b[:i]
+	if h := servicesHost(b, &st); h != nil {
+		host = h
 	}
 	p.setTime(&st, received, m, 1)
 	m.Unsynced = m.Unsynced || st.unsynced
@@ -219,6 +224,21 @@ func (p *Parser) inner(received time.Time, m *Message) {
 		m.Host = host
 	}
 	m.Text = b
+}
+
+// servicesHost returns the host of "2026-11-24 02:00:03: host{set}[…]", as services
+// cards of the MX write it, and marks the time as the UTC that it is.
+func servicesHost(b []byte, st *stamp) []byte {
+	if !st.iso || !st.closed {
+		return nil
+	}
+	b = bytes.TrimLeft(b, " ")
+	i := bytes.IndexByte(b, '{')
+	if i <= 0 || i > 255 || bytes.IndexByte(b[:i], ' ') >= 0 {
+		return nil
+	}
+	st.hasOffset = true
+	return b[:i]
 }
 
 // leading reads [seq:] [HOST:] [*|.] time at the start of b and returns how many

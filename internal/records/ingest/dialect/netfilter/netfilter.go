@@ -25,9 +25,9 @@ type Decoder struct{}
 func NewDecoder() *Decoder { return &Decoder{} }
 
 type tuple struct {
-	src, dst         netip.Addr
-	sport, dport, id uint16
-	hasPorts, hasID  bool
+	src, dst                  netip.Addr
+	sport, dport, id          uint16
+	hasSport, hasPorts, hasID bool // hasPorts: both
 }
 
 // flow is what one line says.
@@ -137,13 +137,14 @@ func (f *flow) pair(key, val []byte) string {
 	case "dst", "DST":
 		return addr(val, &t.dst)
 	case "sport", "SPT":
-		t.hasPorts = true
+		t.hasSport = true
 		return port(val, &t.sport)
 	case "dport", "DPT":
+		t.hasPorts = t.hasSport
 		return port(val, &t.dport)
 	case "id":
 		// The id of an ICMP query; conntrack -o id puts its own at the end as well.
-		if !t.hasPorts && !t.hasID {
+		if !t.hasSport && !t.hasID {
 			t.hasID = true
 			return port(val, &t.id)
 		}

@@ -234,37 +234,6 @@ func (t *Table) Sort(rs []Row) {
 	slices.SortFunc(rs, func(a, b Row) int { return Compare(t, &a, t, &b) })
 }
 
-// Merge returns the rows of sorted runs of t in one canonical order.
-func (t *Table) Merge(runs [][]Row) []Row {
-	n := 0
-	for _, r := range runs {
-		n += len(r)
-	}
-	for len(runs) > 1 {
-		next := make([][]Row, 0, (len(runs)+1)/2)
-		for i := 0; i < len(runs); i += 2 {
-			if i+1 == len(runs) {
-				next = append(next, runs[i])
-				break
-			}
-			next = append(next, t.mergeTwo(runs[i], runs[i+1]))
-		}
-		runs = next
-	}
-	if len(runs) == 0 {
-		return nil
-	}
-	return runs[0]
-}
-
-func (t *Table) mergeTwo(a, b []Row) []Row {
-	out := make([]Row, 0, len(a)+len(b))
-	for len(a) > 0 && len(b) > 0 {
-		if Compare(t, &a[0], t, &b[0]) <= 0 {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
-		}
-	}
-	return append(append(out, a...), b...)
-}
+// View returns the table as it is now, for reading only. It stays valid and right
+// while the table grows; taking it needs the owner's lock, using it does not.
+func (t *Table) View() *Table { return &Table{texts: t.texts, addrs: t.addrs} }

@@ -82,7 +82,15 @@ func TestMergeEqualsSort(t *testing.T) {
 			parts = append(parts, part)
 		}
 		tab.Sort(all)
-		if got := tab.Merge(parts); !slices.Equal(got, all) {
+		var sources []Source
+		for _, p := range parts {
+			sources = append(sources, &Run{Table: tab, Rows: p})
+		}
+		var got []Row
+		if err := Merge(sources, func(_ *Table, r *Row) error { got = append(got, *r); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, all) {
 			t.Fatalf("merge of %d runs differs from a sort", runs)
 		}
 	}

@@ -50,8 +50,8 @@ func build(t *testing.T, n, ips int, lag bool) (string, []Part, *rows.Table, []r
 	tab.Sort(rs)
 	dir := t.TempDir()
 	b := NewBuilder(dir, "t", lag)
-	for i := 0; i < len(rs); i += 5000 {
-		if err := b.Add(tab, rs[i:min(i+5000, len(rs))]); err != nil {
+	for i := range rs {
+		if err := b.Add(tab, &rs[i]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -56,39 +56,24 @@ func NewBuilder(dir, stem string, lag bool) *Builder {
 	return &Builder{dir: dir, stem: stem, lag: lag}
 }
 
-// Add appends rows of t; all rows of a segment come in canonical order.
-func (b *Builder) Add(t *rows.Table, rs []rows.Row) error {
-	for i := range rs {
-		class := rs[i].Class()
-		p := b.parts[class]
-		if p == nil {
-			var err error
-			if p, err = b.create(class); err != nil {
-				return err
-			}
-			b.parts[class] = p
+// Add appends a row of t; all rows of a segment come in canonical order.
+func (b *Builder) Add(t *rows.Table, r *rows.Row) error {
+	class := r.Class()
+	p := b.parts[class]
+	if p == nil {
+		var err error
+		if p, err = b.create(class); err != nil {
+			return err
 		}
-		p.note(t, &rs[i])
-		p.rows = append(p.rows, record{})
-		toRecord(t, &rs[i], b.lag, &p.rows[len(p.rows)-1])
-		if len(p.rows) == cap(p.rows) {
-			if err := p.flush(); err != nil {
-				return err
-			}
-		}
+		b.parts[class] = p
 	}
-	return b.flush() // t may change before the next call
-}
-
-func (b *Builder) flush() error {
-	for _, p := range b.parts {
-		if p != nil {
-			if err := p.flush(); err != nil {
-				return err
-			}
-		}
+	p.note(t, r)
+	p.rows = append(p.rows, record{})
+	toRecord(t, r, b.lag, &p.rows[len(p.rows)-1])
+	if len(p.rows) < cap(p.rows) {
+		return nil
 	}
-	return nil
+	return p.flush()
 }
 
 func (b *Builder) create(class rows.Class) (*partWriter, error) {

@@ -75,6 +75,7 @@ func List(dir string) ([]File, error) {
 // Result is what Scan found in one file.
 type Result struct {
 	Next  uint64 // number behind the last whole frame; 0: no frame
+	Above uint64 // no frame of the file, whole or damaged, has this number or a higher one
 	Good  int64  // bytes up to the end of the last whole frame
 	Empty bool   // not even the file's header is whole: a file that was only begun
 }
@@ -108,6 +109,7 @@ type scanner struct {
 	yield  func(Frame) error
 	fault  func(Fault)
 	expect uint64
+	lost   uint64 // at most so many frames were in bytes that cannot be read
 	body   []byte
 }
 
@@ -129,8 +131,9 @@ func (s *scanner) run() (Result, error) {
 	return s.frames()
 }
 
-func (s *scanner) frames() (Result, error) {
-	res := Result{Good: FileHeaderSize}
+func (s *scanner) frames() (res Result, err error) {
+	res = Result{Good: FileHeaderSize}
+	defer func() { res.Above = s.expect + s.lost }()
 	at := int64(FileHeaderSize)
 	for at < s.size {
 		h, whole, why, err := s.read(at)
@@ -172,6 +175,9 @@ func (s *scanner) bad(at, next int64, h Header, why string) {
 		}
 	}
 	f.Torn = s.newest && next == s.size && s.torn(at, h)
+	if !f.Torn {
+		s.lost += uint64(next-at)/HeaderSize + 1
+	}
 	s.fault(f)
 }
 

@@ -36,6 +36,16 @@ const (
 	whyNotRecorded = reasonPrefix + "not_recorded_then"
 )
 
+// ReasonKeys returns every locale key that an assessment can give as its reason.
+func ReasonKeys() []string {
+	keys := []string{whySuperseded, whyUnreadable, whyNotRecorded}
+	for _, key := range evidence.Reasons() {
+		keys = append(keys, reasonPrefix+key)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
 // answer is what the product brings to one clause: facts, and around them what a
 // reader needs to judge them.
 type answer struct {

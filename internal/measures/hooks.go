@@ -20,6 +20,10 @@ type Cases interface {
 	// longer there, and a case may close on that. Not gone: it still is. A run that
 	// could not tell is not told of.
 	Rechecked(ctx context.Context, id garrison.FindingID, run garrison.Run, gone bool) error
+	// RunEnded tells, after all of the above, that a run ended which did not see these
+	// loci of open findings well nor as they were: unsure maps them to why. nil: the
+	// run as a whole could tell, or (outcome Unknown) it could tell about nothing.
+	RunEnded(ctx context.Context, run garrison.Run, unsure map[string]string) error
 	// Refuted tells that a person refuted the finding with a reason.
 	Refuted(ctx context.Context, id garrison.FindingID, reason string, by garrison.Actor) error
 }

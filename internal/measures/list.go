@@ -99,6 +99,8 @@ type MeasureState struct {
 	Reason     string
 	By         garrison.Actor
 	Since      time.Time
+	Evidence   garrison.EvidenceRef // of the last change; zero: not sealed yet
+	Interval   time.Duration
 	LastRun    garrison.RunID
 	LastEnded  time.Time
 	Subjects   int // subjects it should look at
@@ -113,6 +115,7 @@ type Stand struct {
 	LastComplete garrison.Run // last run whose inventory was complete; zero ID: never
 	Inventory    int          // loci in the inventory
 	Verdicts     map[string]int
+	Population   garrison.Population     // of the inventory, as last looked at
 	Open         map[garrison.RuleID]int // open findings
-	OldestOpen   time.Time
+	OpenFindings []FindingRow
 }

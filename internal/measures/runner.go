@@ -2,16 +2,23 @@ package measures
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"garrison"
+	"garrison/evidence"
 	"garrison/internal/probe"
 	"garrison/internal/schedule"
 	"garrison/internal/state"
 )
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
 
 // Config sets how the runner confirms and repeats.
 type Config struct {
@@ -36,25 +43,21 @@ func DefaultConfig() Config {
 // Validate reports every fault of c at once.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Looks < 1 || c.Looks > 10 {
-		errs = append(errs, fmt.Errorf("measures.looks %d: must be 1 to 10", c.Looks))
+	need := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
 	}
-	if c.LookAfter < 0 {
-		errs = append(errs, fmt.Errorf("measures.look_after %s: must not be negative", c.LookAfter))
-	}
-	if c.Interval < 0 {
-		errs = append(errs, fmt.Errorf("measures.interval %s: must not be negative", c.Interval))
-	}
-	if c.Plan <= 0 {
-		errs = append(errs, fmt.Errorf("measures.plan %s: must be above 0", c.Plan))
-	}
-	if c.RunTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("measures.run_timeout %s: must be above 0", c.RunTimeout))
-	}
+	need(c.Looks >= 1 && c.Looks <= 10, "measures.looks %d: must be 1 to 10", c.Looks)
+	need(c.LookAfter >= 0, "measures.look_after %s: must not be negative", c.LookAfter)
+	need(c.Interval == 0 || c.Interval >= time.Second, "measures.interval %s: must be 0 or at least 1s", c.Interval)
+	need(c.Plan >= time.Second, "measures.plan %s: must be at least 1s", c.Plan)
+	need(c.RunTimeout > 0, "measures.run_timeout %s: must be above 0", c.RunTimeout)
 	return errors.Join(errs...)
 }
 
-// Deps is what the runner needs. Cases, Log and Now may be left zero.
+// Deps is what the runner needs. Cases, OnRun, Log and Now may be left zero; without
+// a Schedule nothing runs by itself and Enqueue is refused.
 type Deps struct {
 	DB       *state.DB
 	Schedule *schedule.Scheduler
@@ -63,95 +66,175 @@ type Deps struct {
 	Subjects Subjects
 	Keeper   Keeper
 	Cases    Cases
-	OnRun    func(garrison.Run) // after a run is recorded; may be nil, must not block
+	OnRun    func(garrison.Run) // after a run is recorded; must not block
 	Log      *slog.Logger
 	Now      func() time.Time
 }
 
 // Runner executes measures and keeps what they found. It is safe for concurrent use.
 type Runner struct {
-	cfg  Config
-	deps Deps
+	cfg      Config
+	deps     Deps
+	self     garrison.Actor
+	measures map[garrison.MeasureID]Measure
+
+	quit    context.Context // ends with Stop; made by New, read by all
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu     sync.Mutex // guards busy and closed
+	busy   map[string]bool
+	closed bool
+
+	telling sync.Mutex // held while notices are delivered, so that order is kept
 }
 
 // New builds a runner. It does no input or output.
 func New(cfg Config, deps Deps) (*Runner, error) {
-	return &Runner{cfg: cfg, deps: deps}, nil
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.DB == nil || deps.Probe == nil || deps.Subjects == nil || deps.Keeper == nil {
+		return nil, fmt.Errorf("measures: database, probe, subjects and keeper are needed")
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	r := &Runner{cfg: cfg, deps: deps, self: garrison.System("measures"),
+		measures: map[garrison.MeasureID]Measure{}, busy: map[string]bool{}}
+	for _, m := range deps.Measures {
+		d := m.Definition()
+		if r.measures[d.ID] != nil {
+			return nil, fmt.Errorf("measures: %q stands twice", d.ID)
+		}
+		for _, n := range d.Needs {
+			if n != NeedNetwork { // the only need this runner can meet so far
+				return nil, fmt.Errorf("measures: %q needs %q, which is not there", d.ID, n)
+			}
+		}
+		r.measures[d.ID] = m
+	}
+	r.quit, r.stop = context.WithCancel(context.Background())
+	return r, nil
 }
 
-var errNotYet = garrison.Errorf(garrison.Unavailable, "measures: not built yet")
+// now is the present as the database keeps it.
+func (r *Runner) now() time.Time { return r.deps.Now().UTC().Truncate(time.Microsecond) }
 
 // Start migrates the tables, records runs that a crash cut off as Unknown
-// ("interrupted"), and begins to schedule. The scheduler must not have been started.
-func (r *Runner) Start(ctx context.Context) error { return errNotYet }
-
-// Stop ends running measures, which are then recorded as Unknown.
-func (r *Runner) Stop(ctx context.Context) error { return errNotYet }
-
-// RunNow runs a measure on a subject now and returns when it is recorded.
-// Conflict: it is running already. Held: the measure is off.
-func (r *Runner) RunNow(ctx context.Context, m garrison.MeasureID, s garrison.SubjectID, by garrison.Actor) (garrison.Run, error) {
-	return garrison.Run{}, errNotYet
+// ("interrupted"), tells others what they had not been told, and begins to schedule.
+// The scheduler must not have been started.
+func (r *Runner) Start(ctx context.Context) error {
+	sub, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	if err := r.deps.DB.Migrate(ctx, "measures", sub); err != nil {
+		return err
+	}
+	r.register()
+	if err := r.introduce(ctx); err != nil {
+		return err
+	}
+	if err := r.interrupted(ctx); err != nil {
+		return err
+	}
+	r.tell(ctx)
+	return r.schedule(ctx)
 }
 
-// Enqueue has a measure run on a subject as soon as possible and returns at once.
-// The run will have the id returned.
-func (r *Runner) Enqueue(ctx context.Context, m garrison.MeasureID, s garrison.SubjectID, by garrison.Actor) (garrison.RunID, error) {
-	return "", errNotYet
+// Stop ends running measures and waits until they are recorded as Unknown.
+func (r *Runner) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.stop()
+	done := make(chan struct{})
+	go func() { r.running.Wait(); close(done) }() // ends when the last run has
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop measures: %w", ctx.Err())
+	}
 }
 
-// SetState turns a measure on, degraded or off. The reason must not be empty.
-func (r *Runner) SetState(ctx context.Context, m garrison.MeasureID, mode Mode, reason string, by garrison.Actor) error {
-	return errNotYet
+// introduce records the state of measures that were never seen before: on.
+func (r *Runner) introduce(ctx context.Context) error {
+	return r.deps.DB.Write(ctx, func(tx *state.Tx) error {
+		known := map[garrison.MeasureID]bool{}
+		modes, err := allModes(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, m := range modes {
+			known[m.measure] = true
+		}
+		for _, m := range r.deps.Measures {
+			id := m.Definition().ID
+			if known[id] {
+				continue
+			}
+			if err := r.putMode(ctx, tx, id, On, "", r.self, "introduced"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// States returns every measure.
-func (r *Runner) States(ctx context.Context) ([]MeasureState, error) { return nil, errNotYet }
-
-// Runs returns runs, newest first, and the cursor of the next page ("": the last).
-func (r *Runner) Runs(ctx context.Context, f RunFilter) ([]RunRow, string, error) {
-	return nil, "", errNotYet
+// interrupted records runs that were under way when the process ended. Nothing
+// follows from them.
+func (r *Runner) interrupted(ctx context.Context) error {
+	return r.deps.DB.Write(ctx, func(tx *state.Tx) error {
+		var cut []*run
+		err := state.Each(ctx, tx, func(row state.Scanner) error {
+			u, err := scanRun(row)
+			cut = append(cut, u)
+			return err
+		}, selectRunning)
+		if err != nil {
+			return err
+		}
+		for _, u := range cut {
+			u.Running, u.Outcome, u.Why, u.Ended = false, garrison.Unknown, whyInterrupted, r.now()
+			if err := r.seal(ctx, tx, u, whyInterrupted); err != nil {
+				return err
+			}
+			if err := r.notice(ctx, tx, notice{Kind: noticeEnded, Run: u.ID}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// Run returns one run and what it saw; the items come from its kept transcript,
-// which is checked against the digest the run recorded (code Damaged if it differs).
-func (r *Runner) Run(ctx context.Context, id garrison.RunID) (RunRow, []Item, error) {
-	return RunRow{}, nil, errNotYet
+// seal writes an ended run with its ledger entry.
+func (r *Runner) seal(ctx context.Context, tx *state.Tx, u *run, what string) error {
+	p := u.Population
+	var err error
+	u.entry, err = tx.Entry(ctx, evidence.NewEntry(evidence.TypeRun,
+		"run", string(u.ID), "measure", string(u.Measure), "version", u.Version, "subject", string(u.Subject),
+		"started", u.Started.Format(time.RFC3339Nano), "ended", u.Ended.Format(time.RFC3339Nano),
+		"outcome", u.Outcome.String(), "why", u.Why, "scope", scope(u),
+		"attempted", fmt.Sprint(p.Attempted), "succeeded", fmt.Sprint(p.Succeeded),
+		"failed", fmt.Sprint(p.Failed), "unreachable", fmt.Sprint(p.Unreachable), "transcript", u.Transcript))
+	if err != nil {
+		return err
+	}
+	return putRun(ctx, tx, u, what)
 }
 
-// Transcript returns the kept transcript of a run, as JSON.
-func (r *Runner) Transcript(ctx context.Context, id garrison.RunID) ([]byte, error) {
-	return nil, errNotYet
-}
-
-// Findings returns findings, worst and newest first, and the cursor of the next
-// page ("": the last).
-func (r *Runner) Findings(ctx context.Context, f FindingFilter) ([]FindingRow, string, error) {
-	return nil, "", errNotYet
-}
-
-// CountFindings returns how many findings match f, by state.
-func (r *Runner) CountFindings(ctx context.Context, f FindingFilter) (map[FindingState]int, error) {
-	return nil, errNotYet
-}
-
-// Finding returns one finding.
-func (r *Runner) Finding(ctx context.Context, id garrison.FindingID) (FindingRow, error) {
-	return FindingRow{}, errNotYet
-}
-
-// Refute takes a finding off the list because it is wrong, with a reason.
-func (r *Runner) Refute(ctx context.Context, id garrison.FindingID, reason string, by garrison.Actor) error {
-	return errNotYet
-}
-
-// Inventory returns the loci of a subject as the last complete run found them, and
-// those removed since.
-func (r *Runner) Inventory(ctx context.Context, s garrison.SubjectID) ([]LinkRow, error) {
-	return nil, errNotYet
-}
-
-// Stands returns what a measure knows about each subject it should look at.
-func (r *Runner) Stands(ctx context.Context, m garrison.MeasureID) ([]Stand, error) {
-	return nil, errNotYet
+// scope says in one word what follows from a locus not being seen.
+func scope(u *run) string {
+	switch {
+	case u.Partial:
+		return "partial"
+	case u.Complete:
+		return "complete"
+	}
+	return "incomplete"
 }

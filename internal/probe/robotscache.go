@@ -96,6 +96,9 @@ func (p *Probe) fetchRobots(ctx context.Context, u *url.URL, pace time.Duration,
 		hops = append(hops, hop)
 		if fail != nil {
 			fail.Why = "robots.txt: " + fail.Why
+			if at.Host != u.Host && fail.Kind != Deadline {
+				fail.Kind = RobotsUnknown // that another host fails says nothing about this one
+			}
 			return hops, nil, fail, ctx.Err() == nil && fail.Kind != Deadline
 		}
 		next, bad := redirectTo(at, hop.Status, ans.location)

@@ -1,13 +1,16 @@
 package links
 
 import (
-	"context"
+	_ "embed"
+	"errors"
+	"fmt"
 	"time"
 
-	"garrison"
 	"garrison/internal/measures"
-	"garrison/internal/probe"
 )
+
+//go:embed measure.yaml
+var definition []byte
 
 // Config limits one run.
 type Config struct {
@@ -16,7 +19,7 @@ type Config struct {
 	MaxLinks int           // different links in the inventory
 	MaxBytes int64         // of all pages together
 	MaxTime  time.Duration // for reading pages
-	Workers  int           // links looked at at once, on different hosts
+	Workers  int           // hosts looked at at once
 }
 
 // DefaultConfig returns the settings the product ships with.
@@ -25,52 +28,40 @@ func DefaultConfig() Config {
 		MaxTime: 30 * time.Minute, Workers: 16}
 }
 
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	var errs []error
+	need := func(ok bool, name string, v any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("links.%s %v: must be above 0 and within reason", name, v))
+		}
+	}
+	need(c.MaxPages > 0 && c.MaxPages <= 100_000, "max_pages", c.MaxPages)
+	need(c.MaxDepth > 0 && c.MaxDepth <= 100, "max_depth", c.MaxDepth)
+	need(c.MaxLinks > 0 && c.MaxLinks <= 100_000, "max_links", c.MaxLinks)
+	need(c.MaxBytes > 0 && c.MaxBytes <= 4<<30, "max_bytes", c.MaxBytes)
+	need(c.MaxTime > 0 && c.MaxTime <= 24*time.Hour, "max_time", c.MaxTime)
+	need(c.Workers > 0 && c.Workers <= 256, "workers", c.Workers)
+	return errors.Join(errs...)
+}
+
 // Measure is the check of a site's links.
 type Measure struct {
 	cfg Config
 	def *measures.Definition
 }
 
-// New builds the measure. An error is a mistake in measure.yaml.
-func New(cfg Config) (*Measure, error) { return &Measure{cfg: cfg}, nil }
+// New builds the measure. An error is a fault of the configuration or of measure.yaml.
+func New(cfg Config) (*Measure, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	def, err := measures.Parse(definition)
+	if err != nil {
+		return nil, err
+	}
+	return &Measure{cfg: cfg, def: def}, nil
+}
 
 // Definition returns the measure's definition.
 func (m *Measure) Definition() *measures.Definition { return m.def }
-
-// Run looks at the links of one site.
-func (m *Measure) Run(ctx context.Context, env measures.Env, target garrison.Subject) (measures.Result, error) {
-	return measures.Result{}, garrison.Errorf(garrison.Unavailable, "links: not built yet")
-}
-
-// CheckOptions sets one [Check].
-type CheckOptions struct {
-	Deadline time.Duration // 0: 30 s
-}
-
-// Report is what one [Check] saw.
-type Report struct {
-	Target    string   `json:"target"`
-	Links     []Link   `json:"links"`
-	Complete  bool     `json:"complete"`            // every link of the page is listed
-	Truncated []string `json:"truncated,omitempty"` // limits that were hit
-	Why       string   `json:"why,omitempty"`       // why the page itself could not be read
-	Status    int      `json:"status,omitempty"`    // of the page itself
-}
-
-// Link is one link of the page.
-type Link struct {
-	URL      string `json:"url"`
-	Outcome  string `json:"outcome"`
-	Why      string `json:"why"`
-	Status   int    `json:"status"`
-	Internal bool   `json:"internal"`
-	Kind     string `json:"kind"`
-	Text     string `json:"text,omitempty"`
-	To       string `json:"to,omitempty"` // where a moved link leads
-}
-
-// Check looks once at one page and at every link on it, and answers within the
-// deadline whatever the other side does.
-func Check(ctx context.Context, p probe.Prober, url string, opts CheckOptions) (Report, error) {
-	return Report{Target: url}, garrison.Errorf(garrison.Unavailable, "links: not built yet")
-}

@@ -6,10 +6,16 @@ const TownName = "青檀县人民政府"
 // DeadURL is the portal's link that is dead until Repair.
 func (s *Site) DeadURL() string { return s.Foreign(1, MaybeDead) }
 
-// portal sets the town portal's pages: most links work, one is dead, one leads
-// elsewhere, one is refused, one is closed to visitors.
+// portal sets the town portal's pages: most links work, one is dead, and one leads to
+// another host until Repair replaces it by the library's present address.
 func (s *Site) portal() {
-	s.SetPage("/", frame("首页", `
+	s.mu.Lock()
+	library := `{{2}}/moved`
+	if s.repaired {
+		library = `{{3}}/ok`
+	}
+	s.mu.Unlock()
+	s.setPage("/", frame("首页", `
 <ul class="news">
 <li><a href="/tongzhi/">关于开展 2026 年度冬季安全生产检查的通知</a></li>
 <li><a href="/zwgk/">政府信息公开目录</a></li>
@@ -18,19 +24,19 @@ func (s *Site) portal() {
 <ul>
 <li><a href="{{1}}/maybe-dead">不动产登记网上办事指南</a></li>
 <li><a href="{{1}}/ok">县人民医院预约挂号</a></li>
-<li><a href="{{2}}/moved">县图书馆</a></li>
+<li><a href="` + library + `">县图书馆</a></li>
 </ul>
 <h2>友情链接</h2>
 <ul>
 <li><a href="{{2}}/ok">市人民政府</a></li>
-<li><a href="{{3}}/forbidden">公共资源交易中心</a></li>
+<li><a href="{{3}}/">公共资源交易中心</a></li>
 <li><a href="{{4}}/ok">县融媒体中心</a></li>
 </ul>`))
-	s.SetPage("/tongzhi/", frame("通知公告", `
+	s.setPage("/tongzhi/", frame("通知公告", `
 <p>各乡镇人民政府、县直各部门：请于 12 月 20 日前完成自查。附件见
 <a href="{{2}}/ok">市应急管理局网站</a>。</p>
 <p><a href="/">返回首页</a></p>`))
-	s.SetPage("/zwgk/", frame("政府信息公开", `
+	s.setPage("/zwgk/", frame("政府信息公开", `
 <p><a href="/tongzhi/">通知公告</a> · <a href="{{4}}/ok">县融媒体中心</a></p>`))
 }
 

@@ -51,6 +51,7 @@ type Site struct {
 	hits     []Hit
 	repaired bool
 	refused  string
+	ownPages bool // SetPage was used; the portal's pages are not ours to change
 }
 
 type host struct {
@@ -174,7 +175,18 @@ func (s *Site) Roots() *x509.CertPool { return s.roots }
 
 // SetPage makes the portal answer path with this HTML page. The text may use {{1}},
 // {{2}} … for the bases of the foreign hosts and {{0}} for the portal's.
+//
+// The first call takes the town portal's own pages away.
 func (s *Site) SetPage(path, html string) {
+	s.mu.Lock()
+	if !s.ownPages {
+		s.ownPages, s.pages = true, map[string]string{}
+	}
+	s.mu.Unlock()
+	s.setPage(path, html)
+}
+
+func (s *Site) setPage(path, html string) {
 	for _, h := range s.hosts {
 		html = strings.ReplaceAll(html, fmt.Sprintf("{{%d}}", h.n), h.base)
 	}
@@ -198,7 +210,8 @@ func (s *Site) Hits() []Hit {
 	return append([]Hit(nil), s.hits...)
 }
 
-// Repair brings the portal's dead link back to life. The same is done by
+// Repair brings the portal's dead link back to life and replaces the one that moved.
+// The same is done by
 // POST /-/repair on the portal, so that a demonstration can be driven from outside.
 func (s *Site) Repair() { s.setRepaired(true) }
 
@@ -207,6 +220,10 @@ func (s *Site) Break() { s.setRepaired(false) }
 
 func (s *Site) setRepaired(v bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.repaired = v
+	own := s.ownPages
+	s.mu.Unlock()
+	if !own {
+		s.portal()
+	}
 }

@@ -271,6 +271,13 @@ func TestSeveralFindingsInOneCase(t *testing.T) {
 		if c.Left != 2 {
 			t.Errorf("%d left, want 2", c.Left)
 		}
+		// The confirmation told of again, late, does not bring a place back.
+		if got, err := b.Confirmed(ctx, "f-2", b.finding("subject-1", dead, "https://2.example/", garrison.High), run); err != nil || got != id {
+			t.Errorf("told of again: %q, %v", got, err)
+		}
+		if c, _ = b.get(id); c.Left != 2 {
+			t.Errorf("told of again: %d left, want 2", c.Left)
+		}
 		// A place that was gone fails again: it is back in the same case.
 		if got := b.confirm("f-1", "run-3", b.finding("subject-1", dead, "https://a.example/", garrison.Medium)); got != id {
 			t.Errorf("back in case %q, want %q", got, id)

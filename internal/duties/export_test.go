@@ -196,7 +196,9 @@ func TestExportRefuses(t *testing.T) {
 			o.w.records.Retention = []garrison.EvidenceRef{{Log: "garrison.test/log", Index: 0, Digest: strings.Repeat("ab", 32)}}
 		}, "mps82-13", garrison.Damaged},
 		{"evidence of another ledger", func(o *office) {
-			o.w.records.Retention = []garrison.EvidenceRef{{Log: "elsewhere.test/log", Index: 0, Digest: strings.Repeat("ab", 32)}}
+			same := o.w.records.Retention[0]
+			same.Log = "elsewhere.test/log"
+			o.w.records.Retention = []garrison.EvidenceRef{same}
 		}, "mps82-13", garrison.Damaged},
 		{"evidence without a digest that is one", func(o *office) {
 			o.w.records.Retention = []garrison.EvidenceRef{{Log: "garrison.test/log", Index: 0, Digest: "xyz"}}

@@ -290,7 +290,9 @@ func TestStopTakesInWhatArrived(t *testing.T) {
 		}
 	}
 	fmt.Fprint(tcp, lines[0])
-	if err := s.Stop(t.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a stop that waits on and on is a fault
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if stored, refused, lost := m.totals(); stored != 1101 || refused != 0 || lost != 0 || m.synced != 1101 {
@@ -339,7 +341,7 @@ func TestSlowStoreMakesTCPWait(t *testing.T) {
 func TestUDPCountsWhatTheKernelDropped(t *testing.T) {
 	m := newMemory()
 	m.block = make(chan struct{})
-	s := start(t, m, func(c *Config, _ *Deps) { c.ReadBuffer, c.QueueBytes = 16 << 10, 1 << 20 })
+	s := start(t, m, func(c *Config, _ *Deps) { c.ReadBuffer, c.QueueBytes = 16<<10, 1<<20 })
 	lines, _ := made(40_000, 0)
 	c, err := net.Dial("udp", s.Addrs()["syslog_udp"])
 	if err != nil {
@@ -552,7 +554,15 @@ ruleset(name="out") {
 				}
 			}
 			await(t, "all lines", func() bool { a, b, _ := m.totals(); return a+b >= int64(len(lines)) })
-			if stored, refused, lost := m.totals(); stored != int64(len(lines)) || refused+lost != 0 {
+			// rsyslog's templates of the old format leave structured data out: nothing is
+			// left of such a line, and it must be refused, not vanish.
+			var bare int64
+			for _, l := range lines {
+				if !strings.Contains(c.name, "5424") && strings.HasPrefix(l, "<14>1 ") {
+					bare++
+				}
+			}
+			if stored, refused, lost := m.totals(); stored != int64(len(lines))-bare || refused != bare || lost != 0 {
 				m.mu.Lock()
 				defer m.mu.Unlock()
 				t.Errorf("stored %d, refused %d, lost %d of %d: %v\n%s", stored, refused, lost, len(lines), m.refused[:min(3, len(m.refused))], out.String())

@@ -39,8 +39,8 @@ type tcpListener struct {
 	stopping atomic.Bool
 	wg       sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	conns   map[net.Conn]struct{}
+	mu      sync.Mutex                // guards what follows
+	conns   map[net.Conn]*atomic.Bool // true: it knows of the stop and drains
 	perPeer map[netip.Addr]int
 	warned  time.Time
 }
@@ -52,7 +52,7 @@ func listenTCP(ctx context.Context, cfg Config, deps Deps, src *sources) (*tcpLi
 		return nil, listenError("tcp", cfg.TCP, err)
 	}
 	t := &tcpListener{cfg: cfg, deps: deps, src: src, ln: ln,
-		conns: make(map[net.Conn]struct{}), perPeer: make(map[netip.Addr]int)}
+		conns: make(map[net.Conn]*atomic.Bool), perPeer: make(map[netip.Addr]int)}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.wg.Add(1)
 	go t.accept()
@@ -89,8 +89,10 @@ func (t *tcpListener) stop(ctx context.Context) error {
 func (t *tcpListener) interrupt() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for c := range t.conns {
-		_ = c.SetReadDeadline(time.Now().Add(drainPause))
+	for c, drains := range t.conns {
+		if !drains.Load() {
+			_ = c.SetReadDeadline(time.Now().Add(drainPause))
+		}
 	}
 }
 
@@ -107,13 +109,14 @@ func (t *tcpListener) accept() {
 			continue
 		}
 		peer := peerOf(c.RemoteAddr())
-		if why := t.admit(c, peer); why != "" {
+		drains, why := t.admit(c, peer)
+		if why != "" {
 			t.warn("syslog connection turned away", "peer", peer, "why", why)
 			_ = c.Close()
 			continue
 		}
 		t.wg.Add(1)
-		go t.serve(c, peer)
+		go t.serve(c, peer, drains)
 	}
 }
 
@@ -130,18 +133,19 @@ func (t *tcpListener) warn(msg string, args ...any) {
 	}
 }
 
-func (t *tcpListener) admit(c net.Conn, peer netip.Addr) string {
+func (t *tcpListener) admit(c net.Conn, peer netip.Addr) (drains *atomic.Bool, why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.conns) >= t.cfg.MaxConns {
-		return fmt.Sprintf("%d connections are open, no more are allowed", len(t.conns))
+		return nil, fmt.Sprintf("%d connections are open, no more are allowed", len(t.conns))
 	}
 	if t.perPeer[peer] >= t.cfg.MaxPerPeer {
-		return fmt.Sprintf("%d connections from this address are open, no more are allowed", t.perPeer[peer])
+		return nil, fmt.Sprintf("%d connections from this address are open, no more are allowed", t.perPeer[peer])
 	}
-	t.conns[c] = struct{}{}
+	drains = new(atomic.Bool)
+	t.conns[c] = drains
 	t.perPeer[peer]++
-	return ""
+	return drains, ""
 }
 
 func (t *tcpListener) release(c net.Conn, peer netip.Addr) {
@@ -154,13 +158,13 @@ func (t *tcpListener) release(c net.Conn, peer netip.Addr) {
 }
 
 // serve reads one connection to its end, commits what came, then closes it.
-func (t *tcpListener) serve(c net.Conn, peer netip.Addr) {
+func (t *tcpListener) serve(c net.Conn, peer netip.Addr, drains *atomic.Bool) {
 	defer t.wg.Done()
 	defer t.release(c, peer)
 	if tc, ok := c.(*net.TCPConn); ok {
 		_ = tc.SetReadBuffer(tcpBuffer)
 	}
-	s := &stream{t: t, c: c, f: syslog.NewFramer(t.cfg.MaxLine), d: t.src.sender(peer, t.deps.Now())}
+	s := &stream{t: t, c: c, drains: drains, f: syslog.NewFramer(t.cfg.MaxLine), d: t.src.sender(peer, t.deps.Now())}
 	defer func() {
 		if p := recover(); p != nil {
 			t.deps.Log.Error("syslog connection failed", "peer", peer, "panic", fmt.Sprint(p))
@@ -192,6 +196,7 @@ type stream struct {
 	last    time.Time // something arrived
 	partial time.Time // the frame now pending began; zero: none
 	drain   time.Time // until when to go on reading after a stop; zero: not stopping
+	drains  *atomic.Bool
 }
 
 func (s *stream) read() {
@@ -199,6 +204,7 @@ func (s *stream) read() {
 	for {
 		if s.t.stopping.Load() && s.drain.IsZero() {
 			s.drain = time.Now().Add(drainFor)
+			s.drains.Store(true)
 		}
 		_ = s.c.SetReadDeadline(s.deadline())
 		n, err := s.c.Read(s.f.Space())

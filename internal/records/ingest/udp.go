@@ -38,6 +38,7 @@ type udpListener struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	stopping atomic.Bool
+	drains   atomic.Bool // the reader knows of the stop
 	wg       sync.WaitGroup
 	free     chan *block
 	full     chan *block
@@ -102,16 +103,24 @@ func (u *udpListener) addr() string { return u.conn.LocalAddr().String() }
 // stop empties the socket, hands everything over and closes it.
 func (u *udpListener) stop(ctx context.Context) error {
 	u.stopping.Store(true)
-	_ = u.conn.SetReadDeadline(time.Now())
 	done := make(chan struct{})
 	go func() { u.wg.Wait(); close(done) }()
+	tick := time.NewTicker(lingering)
+	defer tick.Stop()
 	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		u.cancel()
-		<-done
-		err = ctx.Err()
+	for ended := false; !ended; {
+		select {
+		case <-done:
+			ended = true
+		case <-ctx.Done():
+			u.cancel() // gives up on a store that takes nothing
+			<-done
+			err, ended = ctx.Err(), true
+		case <-tick.C: // the reader may have set out to wait before it could know
+			if !u.drains.Load() {
+				_ = u.conn.SetReadDeadline(time.Now().Add(lingering))
+			}
+		}
 	}
 	u.cancel()
 	return errors.Join(err, u.failed, u.conn.Close())
@@ -136,6 +145,7 @@ func (u *udpListener) read() {
 		if u.stopping.Load() {
 			if until.IsZero() {
 				until = time.Now().Add(drainFor)
+				u.drains.Store(true)
 			}
 			wait = lingering
 		}

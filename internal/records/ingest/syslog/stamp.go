@@ -121,6 +121,9 @@ func parseISO(b []byte, st *stamp) int {
 		return 0
 	}
 	st.year, st.month, st.day, st.iso = y1*100+y2, mo, d, b[10] == ' '
+	if st.year == 0 {
+		st.month = 0 // the year 0 is none, and 0 stands for "not written" here
+	}
 	return 11 + n + parseOffset(b[11+n:], st)
 }
 

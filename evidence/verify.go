@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -104,8 +105,8 @@ func (v *verification) seal() {
 		v.wrong("statement", BadForm, "%v", err)
 		return
 	}
-	for _, e := range v.entries {
-		if e.Type == TypeBundle && string(e.Marshal()) == string(want.Marshal()) {
+	for _, it := range v.proven {
+		if bytes.Equal(it.Entry, want.Marshal()) {
 			return
 		}
 	}

@@ -153,25 +153,35 @@ func TestJSON(t *testing.T) {
 func TestEveryFlippedByteIsExit1(t *testing.T) {
 	raw := read(t, bundleFile)
 	path := filepath.Join(t.TempDir(), "flipped.bundle")
-	for i := range raw {
-		raw[i] ^= 0x04
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
+	write(t, filepath.Dir(path), filepath.Base(path), raw)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	set := func(i int, b byte) {
+		if _, err := f.WriteAt([]byte{b}, int64(i)); err != nil {
 			t.Fatal(err)
 		}
-		raw[i] ^= 0x04
+	}
+	for i := range raw {
+		set(i, raw[i]^0x04)
 		code, rep := inProcess(t, "--json", "--key", keyFile, path)
 		if code != exitWrong || len(rep.Problems) == 0 || rep.Problems[0].Part == "" {
 			t.Fatalf("byte %d flipped: exit %d, report %+v", i, code, rep)
 		}
+		set(i, raw[i])
 	}
 	bin := build(t)
 	for i := 0; i < len(raw); i += 389 {
-		raw[i] ^= 0x80
-		write(t, filepath.Dir(path), "flipped.bundle", raw)
-		raw[i] ^= 0x80
+		set(i, raw[i]^0x80)
 		if code, out, _ := call(t, bin, "C", "--key", keyFile, path); code != exitWrong || !strings.Contains(out, "wrong: ") {
 			t.Fatalf("byte %d flipped: exit %d\n%s", i, code, out)
 		}
+		set(i, raw[i])
+	}
+	if code, rep := inProcess(t, "--json", "--key", keyFile, path); code != exitGood {
+		t.Errorf("with every byte put back: exit %d, report %+v", code, rep)
 	}
 }
 

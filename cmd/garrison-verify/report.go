@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 
@@ -110,9 +109,9 @@ func (r report) exit() int {
 
 // print writes the report for people. All that comes from the file passes clean.
 func (r report) print(w io.Writer, say texts) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&text, "%s%s%s\n", label, strings.Repeat(" ", max(1, labelWidth-width(label))), fmt.Sprintf(format, args...))
 	}
 	line(say.file, "%s", clean(r.File))
 	if r.Clause != "" {
@@ -131,7 +130,23 @@ func (r report) print(w io.Writer, say texts) error {
 		line(say.problem, "%s: %s (%s)", clean(p.Part), say.problems[p.Key], clean(p.What))
 	}
 	line(say.result, "%s", r.conclusion(say))
-	return t.Flush()
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// labelWidth is the column at which values start.
+const labelWidth = 14
+
+// width is how many columns a label takes on a terminal: Chinese characters take two.
+func width(s string) int {
+	n := 0
+	for _, c := range s {
+		n++
+		if c >= 0x2e80 {
+			n++
+		}
+	}
+	return n
 }
 
 // maxShown bounds the list of problems for people; --json has all.
@@ -155,7 +170,11 @@ func (r report) printStated(line func(label, format string, args ...any), say te
 	for _, name := range slices.Sorted(maps.Keys(r.Org)) {
 		line(say.org, "%s: %s", clean(name), clean(r.Org[name]))
 	}
-	line(say.standing, "%s: %s", orRaw(say.standings, r.Standing), orRaw(say.reasons, r.Why))
+	proven := "" // a standing reads as one only in a bundle that is good
+	if r.Result != good {
+		proven = say.claimed
+	}
+	line(say.standing, "%s%s: %s", orRaw(say.standings, r.Standing), proven, orRaw(say.reasons, r.Why))
 	for _, f := range r.Facts {
 		rests := say.word
 		if len(f.Support) > 0 {

@@ -8,7 +8,7 @@ type texts struct {
 
 	file, clause, period, made, org, standing, fact, population, gap, log, checked, origin, problem, result string
 
-	rests, word, populationText, lost, lostUnknown, logText, checkedText, originGood, originOpen, more string
+	rests, word, claimed, populationText, lost, lostUnknown, logText, checkedText, originGood, originOpen, more string
 
 	good, wrong, unchecked string
 
@@ -38,7 +38,7 @@ Exit status: 0 good, 1 wrong, 2 usage, 3 could not tell.
 		badKey: "cannot use key file", untold: "could not tell",
 		file: "File", clause: "Clause", period: "Period", made: "Made", org: "Organisation", standing: "Standing",
 		fact: "Fact", population: "Looked at", gap: "Gap", log: "Ledger", checked: "Proven", origin: "Origin", problem: "Wrong", result: "Result",
-		rests: "rests on ledger entries %s", word: "stated by the operator",
+		rests: "rests on ledger entries %s", word: "stated by the operator", claimed: " (claimed, not proven)",
 		populationText: "%d attempted, %d succeeded, %d failed, %d unreachable",
 		lost:           "%d records lost", lostUnknown: "records lost: unknown",
 		logText: "%s, %d entries", checkedText: "%d ledger entries, %d records, %d transcripts",
@@ -130,7 +130,7 @@ func chinese() texts {
 		badKey: "公钥文件不可用", untold: "无法判断",
 		file: "文件", clause: "条款", period: "期间", made: "制作时间", org: "单位", standing: "符合情况",
 		fact: "事实", population: "检查范围", gap: "缺口", log: "账本", checked: "已证明", origin: "来源", problem: "错误", result: "结论",
-		rests: "依据账本条目 %s", word: "运营者自述",
+		rests: "依据账本条目 %s", word: "运营者自述", claimed: "（仅为自称，未证明）",
 		populationText: "应查 %d，成功 %d，失败 %d，不可达 %d",
 		lost:           "丢失记录 %d 条", lostUnknown: "丢失数量不明",
 		logText: "%s，共 %d 条", checkedText: "账本条目 %d，记录 %d，过程记录 %d",

@@ -1,6 +1,10 @@
 package records
 
-import "context"
+import (
+	"context"
+
+	"garrison"
+)
 
 // BenchOptions are the settings of a benchmark run.
 type BenchOptions struct {
@@ -51,3 +55,5 @@ func BenchIngest(ctx context.Context, o BenchOptions) (BenchResult, error) {
 func BenchTrace(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	return BenchResult{}, errNotYet
 }
+
+var errNotYet = garrison.Errorf(garrison.Unavailable, "records: not built yet")

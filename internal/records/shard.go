@@ -46,8 +46,7 @@ type answer struct {
 
 func (r *request) answer(a Ack, err error) {
 	if r.ack != nil {
-		r.ack <- answer{a, err}
-		r.ack = nil
+		r.ack <- answer{a, err} // has room for the one answer
 	}
 }
 

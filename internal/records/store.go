@@ -201,12 +201,13 @@ func (s *Store) Append(ctx context.Context, b *Batch) (Ack, error) {
 	if err != nil {
 		return Ack{}, err
 	}
-	r.ack = make(chan answer, 1)
+	ack := make(chan answer, 1)
+	r.ack = ack
 	if err := s.hand(ctx, r); err != nil {
 		return Ack{}, err
 	}
 	select {
-	case a := <-r.ack:
+	case a := <-ack:
 		return a.Ack, a.err
 	case <-ctx.Done():
 		return Ack{}, garrison.Errorf(garrison.Unavailable, "append records: %w (they may have been stored; ask again with the same key)", ctx.Err())
@@ -343,4 +344,14 @@ func checkBatch(b *Batch) error {
 		}
 	}
 	return nil
+}
+
+// locked says whether somebody holds the lock on f's file. It takes the lock for a
+// moment when nobody does, shared, so that two verifications do not meet.
+func locked(f *os.File) bool {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return true
+	}
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	return false
 }

@@ -581,3 +581,51 @@ func freeUDP(t *testing.T) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
 }
+
+// BenchmarkTCP measures lines from a socket to the store's Offer, sender included.
+func BenchmarkTCP(b *testing.B) {
+	m := &discard{}
+	cfg := DefaultConfig()
+	cfg.TCP = "127.0.0.1:0"
+	s, err := New(cfg, Deps{Store: m})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Stop(context.Background()) }()
+	lines, _ := made(30_000, 0)
+	stream := []byte(strings.Join(lines, "\n") + "\n")
+	b.SetBytes(int64(len(stream) / len(lines)))
+	b.ResetTimer()
+	c, err := net.Dial("tcp", s.Addrs()["syslog_tcp"])
+	if err != nil {
+		b.Fatal(err)
+	}
+	for sent := 0; sent < b.N; sent += len(lines) {
+		if _, err := c.Write(stream); err != nil {
+			b.Fatal(err)
+		}
+		m.sent += int64(len(lines))
+	}
+	_ = c.(*net.TCPConn).CloseWrite()
+	_, _ = c.Read(make([]byte, 1))
+	c.Close()
+	b.StopTimer()
+	if m.n != m.sent {
+		b.Fatalf("%d of %d lines", m.n, m.sent)
+	}
+	b.ReportMetric(float64(m.n)/b.Elapsed().Seconds(), "lines/s")
+}
+
+type discard struct{ n, sent int64 }
+
+func (d *discard) Append(context.Context, *records.Batch) (records.Ack, error) {
+	return records.Ack{}, nil
+}
+func (d *discard) Offer(b *records.Batch) error {
+	d.n += int64(len(b.NAT)+len(b.Refused)) + b.MoreRefused
+	return nil
+}
+func (d *discard) Sync(context.Context) error { return nil }

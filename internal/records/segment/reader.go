@@ -134,7 +134,7 @@ func (r *Reader) Sum() (string, error) { return r.tailSum(0) }
 // ports. Rows are valid until yield returns.
 func (r *Reader) Find(ip netip.Addr, port uint16, yield func(t *rows.Table, row *rows.Row) error) (err error) {
 	defer r.guard(&err)
-	key := sortKey(ip)
+	key := SortKey(ip)
 	if key < r.part.MinIP || key > r.part.MaxIP {
 		return nil
 	}

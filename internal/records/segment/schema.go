@@ -67,13 +67,15 @@ const (
 	columns
 )
 
+// RowsPerGroup is how many rows a row group has at the most.
+const RowsPerGroup = 250_000
+
 const (
 	ipNone = -1
 	ipSix  = 1 << 32
 
-	rowsPerGroup = 250_000
-	pageBytes    = 32 << 10
-	maxDict      = 32 << 20
+	pageBytes = 32 << 10
+	maxDict   = 32 << 20
 
 	metaKind     = "garrison.kind"
 	metaReceived = "garrison.received"
@@ -125,8 +127,8 @@ func joinIP(t *rows.Table, v int64, six [16]byte) (uint32, uint8, error) {
 	return uint32(v), rows.Fam4, nil
 }
 
-// sortKey returns what outside_ip holds for an address.
-func sortKey(a netip.Addr) int64 {
+// SortKey returns what outside_ip holds for an address.
+func SortKey(a netip.Addr) int64 {
 	switch {
 	case !a.IsValid():
 		return ipNone

@@ -93,7 +93,7 @@ func (b *Builder) create(class rows.Class) (*partWriter, error) {
 	}
 	p.out = parquet.NewGenericWriter[record](p.buf,
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
-		parquet.MaxRowsPerRowGroup(rowsPerGroup),
+		parquet.MaxRowsPerRowGroup(RowsPerGroup),
 		parquet.PageBufferSize(pageBytes),
 		parquet.DictionaryMaxBytes(maxDict),
 		parquet.BloomFilters(parquet.SplitBlockFilter(10, "line"), parquet.SplitBlockFilter(10, "dst_ip")),
@@ -107,7 +107,7 @@ func (b *Builder) create(class rows.Class) (*partWriter, error) {
 
 func (p *partWriter) note(t *rows.Table, r *rows.Row) {
 	from, until := r.Span()
-	ip := sortKey(t.IP(r.Out, r.OutFam))
+	ip := SortKey(t.IP(r.Out, r.OutFam))
 	p.part.Rows++
 	p.part.MinStart, p.part.MaxEnd = min(p.part.MinStart, from), max(p.part.MaxEnd, until)
 	p.part.MinIP, p.part.MaxIP = min(p.part.MinIP, ip), max(p.part.MaxIP, ip)

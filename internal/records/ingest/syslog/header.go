@@ -130,23 +130,23 @@ func structuredData(b []byte) (sd, text []byte, ok bool) {
 	if len(b) > 0 && b[0] == '-' {
 		return nil, afterBOM(b[1:]), len(b) == 1 || b[1] == ' '
 	}
-	i, quoted := 0, false
+	i := 0
 	for i < len(b) && b[i] == '[' {
-		for i++; i < len(b); i++ {
-			switch c := b[i]; {
-			case c == '\\' && quoted:
+		for i++; ; i++ {
+			for i < len(b) && b[i] != '"' && b[i] != ']' {
 				i++
-				continue
-			case c == '"':
-				quoted = !quoted
-				continue
-			case c != ']' || quoted:
-				continue
 			}
-			break
-		}
-		if i >= len(b) {
-			return nil, nil, false
+			if i >= len(b) {
+				return nil, nil, false
+			}
+			if b[i] == ']' {
+				break
+			}
+			n := ClosingQuote(b[i+1:])
+			if n < 0 {
+				return nil, nil, false
+			}
+			i += n + 1
 		}
 		i++
 	}
@@ -154,6 +154,27 @@ func structuredData(b []byte) (sd, text []byte, ok bool) {
 		return nil, nil, false
 	}
 	return b[:i], afterBOM(b[i:]), true
+}
+
+// ClosingQuote finds the quote that ends a value of structured data
+// (RFC 5424 §6.3.3), or returns -1; one behind an odd number of
+// backslashes belongs to the value.
+func ClosingQuote(b []byte) int {
+	for at := 0; ; {
+		k := bytes.IndexByte(b[at:], '"')
+		if k < 0 {
+			return -1
+		}
+		at += k
+		escapes := 0
+		for i := at - 1; i >= 0 && b[i] == '\\'; i-- {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return at
+		}
+		at++
+	}
 }
 
 func afterBOM(b []byte) []byte {

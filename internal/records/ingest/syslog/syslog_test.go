@@ -250,3 +250,14 @@ func FuzzFramer(f *testing.F) {
 		}
 	})
 }
+
+func TestClosingQuote(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want int
+	}{{`"`, 0}, {`abc" x"`, 3}, {`a\"b"`, 4}, {`a\\" "`, 3}, {`a\\\"b"`, 6}, {`\"`, -1}, {``, -1}} {
+		if got := ClosingQuote([]byte(c.in)); got != c.want {
+			t.Errorf("%q: %d, want %d", c.in, got, c.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"garrison/evidence"
 	"garrison/internal/records/ingest/dialect"
+	"garrison/internal/records/ingest/syslog"
 )
 
 type endpoint struct {
@@ -32,9 +33,12 @@ func (p *params) next() (name, value []byte, ok, whole bool) {
 		for len(b) > 0 && b[0] == ' ' {
 			b = b[1:]
 		}
-		i := bytes.IndexAny(b, "= ]")
+		i := 0
+		for i < len(b) && b[i] != '=' && b[i] != ' ' && b[i] != ']' {
+			i++
+		}
 		switch {
-		case i < 0:
+		case i == len(b):
 			return nil, nil, false, false
 		case b[i] == ']':
 			return nil, nil, false, true
@@ -46,14 +50,8 @@ func (p *params) next() (name, value []byte, ok, whole bool) {
 			return nil, nil, false, false
 		}
 		name, b = b[:i], b[i+2:]
-		n := 0
-		for n < len(b) && b[n] != '"' {
-			if b[n] == '\\' {
-				n++
-			}
-			n++
-		}
-		if n >= len(b) {
+		n := syslog.ClosingQuote(b)
+		if n < 0 {
 			return nil, nil, false, false
 		}
 		p.rest = b[n+1:]

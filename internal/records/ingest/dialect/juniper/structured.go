@@ -1,7 +1,6 @@
 package juniper
 
 import (
-	"bytes"
 	"net/netip"
 
 	"garrison/evidence"

@@ -211,8 +211,8 @@ func check(d *Definition, res *Result) error {
 	return nil
 }
 
-// transcript is what is kept of one run, in this order of fields.
-type transcript struct {
+// transcriptDoc is what is kept of one run, in this order of fields.
+type transcriptDoc struct {
 	Format     string              `json:"format"`
 	Run        garrison.RunID      `json:"run"`
 	Measure    garrison.MeasureID  `json:"measure"`
@@ -236,7 +236,7 @@ const transcriptFormat = "garrison/transcript/v1"
 // keep makes the transcript and stores it. One that is too large loses heads, then
 // exchanges, and says how many.
 func (r *Runner) keep(ctx context.Context, u *run, s garrison.Subject, res Result, rec probe.Recorded) (string, error) {
-	t := transcript{Format: transcriptFormat, Run: u.ID, Measure: u.Measure, Version: u.Version, Subject: u.Subject,
+	t := transcriptDoc{Format: transcriptFormat, Run: u.ID, Measure: u.Measure, Version: u.Version, Subject: u.Subject,
 		Target: s.Attributes, Started: u.Started, Ended: u.Ended, Outcome: res.Outcome.String(), Why: res.Why,
 		Partial: res.Partial, Complete: res.Complete, Truncated: res.Truncated, Population: res.Population,
 		Items: res.Items, Recorded: rec}
@@ -257,7 +257,7 @@ func (r *Runner) keep(ctx context.Context, u *run, s garrison.Subject, res Resul
 	}
 }
 
-func shrink(t *transcript, step int) {
+func shrink(t *transcriptDoc, step int) {
 	if step == 0 {
 		for i := range t.Exchanges {
 			for _, hops := range [][]probe.Hop{t.Exchanges[i].Hops, t.Exchanges[i].Robots} {

@@ -152,6 +152,7 @@ func (s *Site) hostile(mux *http.ServeMux) {
 		s.hang(r)
 	})
 	mux.HandleFunc(Drip, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
 		for s.alive(r, 20*time.Millisecond) {
 			fmt.Fprint(w, ".")
 			_ = http.NewResponseController(w).Flush()

@@ -24,7 +24,7 @@ func (s *Site) portal() {
 <ul>
 <li><a href="{{1}}/maybe-dead">不动产登记网上办事指南</a></li>
 <li><a href="{{1}}/ok">县人民医院预约挂号</a></li>
-<li><a href="` + library + `">县图书馆</a></li>
+<li><a href="`+library+`">县图书馆</a></li>
 </ul>
 <h2>友情链接</h2>
 <ul>

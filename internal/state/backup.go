@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ func (db *DB) Backup(ctx context.Context, path string) error {
 	}
 	defer f.Close()
 	defer os.Remove(f.Name()) // gone by then when all went well
-	if _, err := db.reader.ExecContext(ctx, `VACUUM INTO $1`, f.Name()); err != nil {
+	if err := db.vacuumInto(ctx, f.Name()); err != nil {
 		return fmt.Errorf("back up to %q: %w", path, db.coded(err))
 	}
 	if err := f.Sync(); err != nil {
@@ -38,4 +39,15 @@ func (db *DB) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("back up to %q: %w", path, err)
 	}
 	return atomicfile.SyncDir(filepath.Dir(path))
+}
+
+// vacuumInto needs a connection of its own: those of the readers may write nothing,
+// not even another file, and the writer's would keep everybody waiting.
+func (db *DB) vacuumInto(ctx context.Context, path string) error {
+	pool, err := sql.Open("sqlite", sqliteDSN(db.cfg.Path, "ro", "deferred"))
+	if err != nil {
+		return err
+	}
+	_, err = pool.ExecContext(ctx, `VACUUM INTO $1`, path)
+	return errors.Join(err, pool.Close())
 }

@@ -2,10 +2,12 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,12 +27,16 @@ func (db *DB) Migrate(ctx context.Context, owner string, fsys fs.FS) error {
 	if !ownerName.MatchString(owner) {
 		return garrison.Errorf(garrison.Invalid, "migrate: owner %q is no lower-case word", owner)
 	}
-	have, err := newestFile(fsys)
+	files, err := fileVersions(fsys)
 	if err != nil {
 		return fmt.Errorf("migrate %s: %w", owner, err)
 	}
 	if db.cfg.ReadOnly {
-		return db.compareVersion(ctx, owner, have)
+		return db.compareVersions(ctx, owner, files)
+	}
+	// Before goose acts on what the version table says, that must make sense.
+	if err := db.compareVersions(ctx, owner, files); err != nil && !errors.Is(err, errOlder) {
+		return err
 	}
 	provider, err := db.provider(owner, fsys)
 	if err != nil {
@@ -39,7 +45,7 @@ func (db *DB) Migrate(ctx context.Context, owner string, fsys fs.FS) error {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate %s: %w", owner, db.coded(err))
 	}
-	return db.compareVersion(ctx, owner, have)
+	return db.compareVersions(ctx, owner, files)
 }
 
 func (db *DB) provider(owner string, fsys fs.FS) (*goose.Provider, error) {
@@ -61,38 +67,64 @@ func (db *DB) provider(owner string, fsys fs.FS) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectCustom, db.writer, fsys, append(options, goose.WithStore(store))...)
 }
 
-// newestFile returns the highest number among the migration files.
-func newestFile(fsys fs.FS) (int64, error) {
+// fileVersions returns the numbers of the migration files, in order.
+func fileVersions(fsys fs.FS) ([]int64, error) {
 	names, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var newest int64
+	var all []int64
 	for _, name := range names {
 		number, _, _ := strings.Cut(name, "_")
 		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("migration file %q does not start with a number", name)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("migration file %q does not start with a number", name)
 		}
-		newest = max(newest, n)
+		all = append(all, n)
 	}
-	if newest == 0 {
-		return 0, fmt.Errorf("no migration files")
+	if len(all) == 0 {
+		return nil, errors.New("no migration files")
 	}
-	return newest, nil
+	slices.Sort(all)
+	return all, nil
 }
 
-func (db *DB) compareVersion(ctx context.Context, owner string, have int64) error {
-	var in int64
-	// owner is one of our own words, checked above.
-	err := db.reader.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM "+owner+"_goose").Scan(&in)
+// errOlder: the tables are older than the program, or not there yet.
+var errOlder = errors.New("start the server once to bring them up to date")
+
+func (db *DB) compareVersions(ctx context.Context, owner string, files []int64) error {
+	var in []int64
+	err := db.Read(ctx, func(q Querier) error {
+		return Each(ctx, q, func(row Scanner) error {
+			var v int64
+			if err := row.Scan(&v); err != nil {
+				return err
+			}
+			if v != 0 { // goose's own first row
+				in = append(in, v)
+			}
+			return nil
+			// owner is one of our own words, checked before.
+		}, "SELECT version_id FROM "+owner+"_goose ORDER BY version_id")
+	})
 	switch {
+	case err != nil && garrison.CodeOf(err) == "" && ctx.Err() == nil && noTable(err):
+		return garrison.Errorf(garrison.Unavailable, "there are no %s tables yet: %w", owner, errOlder)
 	case err != nil:
-		return fmt.Errorf("read the version of the %s tables: %w", owner, db.coded(err))
-	case in > have:
-		return garrison.Errorf(garrison.Unavailable, "the %s tables are of version %d, this program knows %d: start the newer program that made them", owner, in, have)
-	case in < have:
-		return garrison.Errorf(garrison.Unavailable, "the %s tables are of version %d, this program needs %d: start the server once", owner, in, have)
+		return fmt.Errorf("read the version of the %s tables: %w", owner, err)
+	case len(in) < len(files) && slices.Equal(in, files[:len(in)]):
+		return garrison.Errorf(garrison.Unavailable, "the %s tables are of version %d, this program needs %d: %w", owner, last(in), last(files), errOlder)
+	case len(in) > len(files) && slices.Equal(in[:len(files)], files):
+		return garrison.Errorf(garrison.Unavailable, "the %s tables are of version %d, this program knows %d: start the newer program that made them", owner, last(in), last(files))
+	case !slices.Equal(in, files):
+		return garrison.Errorf(garrison.Damaged, "the version table of %s says %v, the program's versions are %v: it is not as it was written", owner, in, files)
 	}
 	return nil
+}
+
+func last(v []int64) int64 {
+	if len(v) == 0 {
+		return 0
+	}
+	return v[len(v)-1]
 }

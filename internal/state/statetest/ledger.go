@@ -25,6 +25,7 @@ const (
 	None      Fault = iota
 	Fails           // nothing is appended, and it says so
 	FailsLate       // everything is appended, but it says that it failed
+	Confuses        // everything is appended, but it answers for other entries
 )
 
 // ErrFault is what a call with a fault returns.
@@ -54,8 +55,11 @@ func (l *Ledger) Append(_ context.Context, entries ...[]byte) ([]garrison.Eviden
 		refs[i] = garrison.EvidenceRef{Log: "test.invalid/log", Index: uint64(len(l.entries)), Digest: hex.EncodeToString(digest[:])}
 		l.entries = append(l.entries, slices.Clone(e))
 	}
-	if fault == FailsLate {
+	switch fault {
+	case FailsLate:
 		return nil, ErrFault
+	case Confuses:
+		slices.Reverse(refs)
 	}
 	return refs, nil
 }

@@ -28,9 +28,12 @@ func Run(t *testing.T, open Open) {
 		{"relay: wakes at once, survives faults", testRelay},
 		{"relay: crash between appending and marking", testCrash},
 		{"relay: a damaged entry is not signed", testDamagedOutbox},
+		{"relay: a ledger that answers for other entries", testConfused},
 		{"audit: clean, also while writing", testAuditClean},
 		{"audit: names what was tampered with", testTamper},
 		{"audit: checks and kinds nobody reads back", testAuditOwners},
+		{"audit: two rows for one object", testAuditTwice},
+		{"audit: what is not in the ledger", testAuditUnsealed},
 		{"audit: not finished is not damage", testAuditHindered},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.fn(t, open(t)) })

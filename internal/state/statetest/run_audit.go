@@ -125,9 +125,10 @@ func testTamper(t *testing.T, db *state.DB) {
 }
 
 // forge rewrites history as well as anybody can who has the whole database but not
-// the ledger: row, version, digest, outbox.
+// the ledger: row, version, digest, outbox. At the end he puts everything back.
 func forge(t *testing.T, db *state.DB, s *Things, l *Ledger) {
 	ctx := t.Context()
+	undo := keep(t, db)
 	run(t, db, `DELETE FROM object_version WHERE id = '3'`)
 	run(t, db, `DELETE FROM thing WHERE id = '3'`)
 	if err := s.Save(ctx, Thing{ID: "3", Name: "forged"}); err != nil {
@@ -143,6 +144,13 @@ func forge(t *testing.T, db *state.DB, s *Things, l *Ledger) {
 		}
 		drain(t, db, l)
 	}
+	undo()
+	for _, d := range audit(t, db, l) {
+		if d.Object == "thing/3/1" && strings.Contains(d.What, "two different entries") {
+			return
+		}
+	}
+	t.Error("the forgery was put back: the audit does not name the second entry of thing/3/1")
 }
 
 // keep returns a function that puts all tables back as they are now.
@@ -189,6 +197,48 @@ func testAuditOwners(t *testing.T, db *state.DB) {
 	if state.Sum("a", "bc") == state.Sum("ab", "c") || state.Sum(int64(1), true, []byte("x")) != state.Sum(1, true, "x") {
 		t.Error("Sum does not tell fields apart, or tells types apart")
 	}
+}
+
+func testAuditTwice(t *testing.T, db *state.DB) {
+	_, l := world(t, db)
+	db.RegisterTable(state.Table{Kind: "thing", Rows: func(ctx context.Context, q state.Querier, yield func(string, any) error) error {
+		x := Thing{ID: "2", Name: "two"}
+		return errors.Join(yield("1", Thing{ID: "1", Name: "uno"}), yield("2", x), yield("2", x), yield("3", Thing{ID: "3", Name: "three"}))
+	}})
+	if d := audit(t, db, l); len(d) != 1 || d[0].Object != "thing/2" {
+		t.Errorf("two rows for one object: %+v", d)
+	}
+}
+
+// testAuditUnsealed is about what nobody can find in the ledger: marked as sealed
+// while the audit read, and removed before it was sealed.
+func testAuditUnsealed(t *testing.T, db *state.DB) {
+	s, l := world(t, db)
+	elsewhere := &Ledger{entries: l.Entries()}
+	liar := scanHook{l, func() {
+		if err := s.Save(t.Context(), Thing{ID: "2", Name: "dos"}); err != nil {
+			t.Error(err)
+		}
+		drain(t, db, elsewhere)
+	}}
+	named := func(log state.EntryScan, object, what string) {
+		t.Helper()
+		all := audit(t, db, log)
+		for _, d := range all {
+			if d.Object == object && strings.Contains(d.What, what) {
+				return
+			}
+		}
+		t.Errorf("not named: %s (%s), but %+v", object, what, all)
+	}
+	named(liar, "thing/2/2", "no entry")
+	for _, name := range []string{"a", "b"} {
+		if err := s.Save(t.Context(), Thing{ID: "7", Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, db, `DELETE FROM object_version WHERE id = '7' AND n = 1`)
+	named(elsewhere, "thing/7/2", "before it is missing")
 }
 
 type brokenScan struct{}

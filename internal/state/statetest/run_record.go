@@ -244,6 +244,21 @@ func testCrash(t *testing.T, db *state.DB) {
 	}
 }
 
+func testConfused(t *testing.T, db *state.DB) {
+	s, l := things(t, db), &Ledger{}
+	for _, id := range []string{"1", "2"} {
+		if err := s.Save(t.Context(), Thing{ID: id, Name: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Inject(Confuses)
+	_, err := db.Drain(t.Context(), l)
+	mustCode(t, err, garrison.Damaged)
+	if n, _, err := db.Pending(t.Context()); err != nil || n != 2 {
+		t.Errorf("%d entries wait, %v; want both", n, err)
+	}
+}
+
 func testDamagedOutbox(t *testing.T, db *state.DB) {
 	s, l := things(t, db), &Ledger{}
 	for _, id := range []string{"1", "2", "3"} {

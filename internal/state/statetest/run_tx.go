@@ -206,6 +206,10 @@ func testMigrate(t *testing.T, db *state.DB) {
 	}
 	older := fstest.MapFS{"00001_things.sql": thingFiles().(fstest.MapFS)["00001_things.sql"]}
 	mustCode(t, db.Migrate(ctx, "things", older), garrison.Unavailable)
+	run(t, db, `UPDATE things_goose SET version_id = 3 WHERE version_id = 2`)
+	mustCode(t, db.Migrate(ctx, "things", thingFiles()), garrison.Damaged)
+	run(t, db, `UPDATE things_goose SET version_id = 2 WHERE version_id = 3`)
+	things(t, db)
 	broken := fstest.MapFS{"00001_x.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (id TEXT PRIMARY KEY);\nCREATE TABEL nonsense;\n")}}
 	if err := db.Migrate(ctx, "broken", broken); err == nil {
 		t.Error("a migration with a typing mistake passed")

@@ -92,7 +92,7 @@ func (i *Identity) CreateAccount(ctx context.Context, n NewAccount, by garrison.
 			return err
 		}
 		a.Version = 0
-		if a, err = saveAccount(ctx, tx, a, "invited", by); err != nil {
+		if a, err = i.saveAccount(ctx, tx, a, "invited", by); err != nil {
 			return err
 		}
 		secret, err = i.issue(ctx, tx, onceInvite, invitePrefix, string(a.ID), i.now().Add(inviteFor), struct{}{})
@@ -109,7 +109,7 @@ func (i *Identity) CreateAccount(ctx context.Context, n NewAccount, by garrison.
 func (i *Identity) Invite(ctx context.Context, id garrison.AccountID, by garrison.Actor) (Secret, error) {
 	var secret Secret
 	err := i.db.Write(ctx, func(tx *state.Tx) error {
-		a, err := account(ctx, tx, selectAccount, string(id))
+		a, err := i.account(ctx, tx, selectAccount, string(id))
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (i *Identity) Invite(ctx context.Context, id garrison.AccountID, by garriso
 		if _, err := tx.Exec(ctx, deleteOnceOf, onceInvite, string(id)); err != nil {
 			return fmt.Errorf("replace an invitation: %w", err)
 		}
-		if _, err := saveAccount(ctx, tx, a, "invited_again", by); err != nil {
+		if _, err := i.saveAccount(ctx, tx, a, "invited_again", by); err != nil {
 			return err
 		}
 		secret, err = i.issue(ctx, tx, onceInvite, invitePrefix, string(id), i.now().Add(inviteFor), struct{}{})
@@ -213,7 +213,7 @@ func (i *Identity) Accounts(ctx context.Context) ([]Account, error) {
 func (i *Identity) Account(ctx context.Context, id garrison.AccountID) (Account, error) {
 	one := make([]Account, 1)
 	err := i.db.Read(ctx, func(q state.Querier) (err error) {
-		if one[0], err = account(ctx, q, selectAccount, string(id)); err != nil {
+		if one[0], err = i.account(ctx, q, selectAccount, string(id)); err != nil {
 			return err
 		}
 		return i.addFactors(ctx, q, one)
@@ -255,7 +255,7 @@ func (i *Identity) change(ctx context.Context, id garrison.AccountID, what strin
 		if err != nil {
 			return err
 		}
-		if a, err = account(ctx, tx, selectAccount, string(id)); err != nil {
+		if a, err = i.account(ctx, tx, selectAccount, string(id)); err != nil {
 			return err
 		}
 		if err := fn(tx, &a, all); err != nil {
@@ -264,7 +264,7 @@ func (i *Identity) change(ctx context.Context, id garrison.AccountID, what strin
 		if err := i.stillGoverned(a, all); err != nil {
 			return err
 		}
-		a, err = saveAccount(ctx, tx, a, what, by)
+		a, err = i.saveAccount(ctx, tx, a, what, by)
 		return err
 	})
 	return a, err
@@ -369,11 +369,11 @@ func (i *Identity) replacePassword(ctx context.Context, s Session, current, hash
 		if err := i.saveSecret(ctx, tx, row); err != nil {
 			return err
 		}
-		a, err := account(ctx, tx, selectAccount, string(s.Account.ID))
+		a, err := i.account(ctx, tx, selectAccount, string(s.Account.ID))
 		if err != nil {
 			return err
 		}
-		if _, err := saveAccount(ctx, tx, a, "password_changed", a.Actor()); err != nil {
+		if _, err := i.saveAccount(ctx, tx, a, "password_changed", a.Actor()); err != nil {
 			return err
 		}
 		if err := i.welcome(ctx, tx, i.ring.blind("login", a.Login), s.From, i.now()); err != nil {

@@ -74,6 +74,7 @@ func (i *Identity) check(ctx context.Context, q state.Querier, report func(state
 		query string
 		scan  func(state.Scanner) error
 	}{
+		{selectAccounts, each(scanAccount, func(r accountRow) { row("account", string(r.ID), r.mac, r.fields()) })},
 		{selectSecrets, each(scanSecret, func(r secretRow) { row("secret", r.account, r.mac, r.fields()) })},
 		{selectSessions, each(scanSession, func(r sessionRow) { row("session", r.id, r.mac, r.fields()) })},
 		{selectTokens, each(scanToken, func(r tokenRow) { row("token", r.id, r.mac, r.fields()) })},

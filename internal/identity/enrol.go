@@ -124,7 +124,7 @@ func (i *Identity) invited(ctx context.Context, r EnrolRequest) (pending, error)
 		if o, err = i.lookup(ctx, q, onceInvite, r.Secret, &struct{}{}); err != nil {
 			return err
 		}
-		a, err := account(ctx, q, selectAccount, o.account)
+		a, err := i.account(ctx, q, selectAccount, o.account)
 		if err != nil {
 			return err
 		}
@@ -212,7 +212,7 @@ func (i *Identity) saveProof(ctx context.Context, tx *state.Tx, p pending, step 
 func (i *Identity) complete(ctx context.Context, tx *state.Tx, p pending, now time.Time) (Account, error) {
 	by := garrison.Actor{Kind: garrison.ByPerson, ID: string(p.Account), Name: p.Name}
 	if p.Kind == onceInvite {
-		a, err := account(ctx, tx, selectAccount, string(p.Account))
+		a, err := i.account(ctx, tx, selectAccount, string(p.Account))
 		if err != nil {
 			return Account{}, err
 		}
@@ -220,7 +220,7 @@ func (i *Identity) complete(ctx context.Context, tx *state.Tx, p pending, now ti
 			return Account{}, errSecretWrong
 		}
 		a.Name, a.State = p.Name, StateActive
-		return saveAccount(ctx, tx, a, "enrolled", by)
+		return i.saveAccount(ctx, tx, a, "enrolled", by)
 	}
 	all, err := accounts(ctx, tx)
 	if err != nil {
@@ -233,7 +233,7 @@ func (i *Identity) complete(ctx context.Context, tx *state.Tx, p pending, now ti
 	// as soon as there is somebody to part them with; see MustSplit.
 	a := Account{ID: p.Account, Login: p.Login, Name: p.Name, State: StateActive, Created: now,
 		Grants: []Grant{{Role: RoleSystem, From: now}, {Role: RoleSecurity, From: now}}}
-	return saveAccount(ctx, tx, a, "enrolled", by)
+	return i.saveAccount(ctx, tx, a, "enrolled", by)
 }
 
 // tidyCode takes the spaces out that apps show in the middle of a code.

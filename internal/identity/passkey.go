@@ -103,7 +103,7 @@ func (h holder) WebAuthnCredentials() []webauthn.Credential { return h.keys }
 
 // holder loads an account with its passkeys; a row that nobody here wrote is refused.
 func (i *Identity) holder(ctx context.Context, q state.Querier, id string) (holder, error) {
-	a, err := account(ctx, q, selectAccount, id)
+	a, err := i.account(ctx, q, selectAccount, id)
 	if err != nil {
 		return holder{}, err
 	}

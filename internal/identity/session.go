@@ -99,7 +99,7 @@ const decoySeed = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 func (i *Identity) candidate(ctx context.Context, login string) (candidate, error) {
 	c := candidate{secret: secretRow{password: i.decoy}, seed: decoySeed}
 	err := i.db.Read(ctx, func(q state.Querier) error {
-		a, err := account(ctx, q, selectByLogin, login)
+		a, err := i.account(ctx, q, selectByLogin, login)
 		if errors.Is(err, errNoAccount) {
 			return nil
 		}
@@ -123,7 +123,7 @@ func (i *Identity) candidate(ctx context.Context, login string) (candidate, erro
 // useCode uses a one-time code up inside a transaction: of two that come with the
 // same code one is refused.
 func (i *Identity) useCode(ctx context.Context, tx *state.Tx, id garrison.AccountID, code, rehashed string) (Account, error) {
-	a, err := account(ctx, tx, selectAccount, string(id))
+	a, err := i.account(ctx, tx, selectAccount, string(id))
 	if err != nil {
 		return Account{}, err
 	}
@@ -249,7 +249,7 @@ func (i *Identity) session(ctx context.Context, q state.Querier, token Secret) (
 	if !i.ring.holds(s.mac, "session", s.fields()...) {
 		return sessionRow{}, Account{}, garrison.Errorf(garrison.Damaged, "session %q was changed by somebody else", s.id)
 	}
-	a, err := account(ctx, q, selectAccount, s.account)
+	a, err := i.account(ctx, q, selectAccount, s.account)
 	if err != nil {
 		return sessionRow{}, Account{}, err
 	}

@@ -18,12 +18,12 @@ const (
 	// Rows that need the key: while there are none a new key may be made.
 	countSealed = `SELECT (SELECT COUNT(*) FROM identity_secret) + (SELECT COUNT(*) FROM identity_token) + (SELECT COUNT(*) FROM identity_once)`
 
-	accountColumns = `id, login, name, grants, state, created, version`
+	accountColumns = `id, login, name, grants, state, created, version, mac`
 	selectAccounts = `SELECT ` + accountColumns + ` FROM identity_account ORDER BY login`
 	selectAccount  = `SELECT ` + accountColumns + ` FROM identity_account WHERE id = $1`
 	selectByLogin  = `SELECT ` + accountColumns + ` FROM identity_account WHERE login = $1`
-	insertAccount  = `INSERT INTO identity_account (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)`
-	updateAccount  = `UPDATE identity_account SET login = $2, name = $3, grants = $4, state = $5, version = $6 WHERE id = $1`
+	insertAccount  = `INSERT INTO identity_account (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+	updateAccount  = `UPDATE identity_account SET login = $2, name = $3, grants = $4, state = $5, version = $6, mac = $7 WHERE id = $1`
 	secretColumns  = `account, password, totp, totp_step, signed_in, mac`
 	selectSecret   = `SELECT ` + secretColumns + ` FROM identity_secret WHERE account = $1`
 	selectSecrets  = `SELECT ` + secretColumns + ` FROM identity_secret`
@@ -85,22 +85,32 @@ func (a Account) doc() accountDoc {
 	return accountDoc{Login: a.Login, Name: a.Name, Grants: a.Grants, State: a.State, Created: a.Created}
 }
 
-func scanAccount(row state.Scanner) (Account, error) {
-	var a Account
-	var grants string
-	var created int64
-	if err := row.Scan(&a.ID, &a.Login, &a.Name, &grants, &a.State, &created, &a.Version); err != nil {
-		return Account{}, err
+// accountRow is an account as it is stored.
+type accountRow struct {
+	Account
+	grants  string
+	created int64
+	mac     string
+}
+
+func (a accountRow) fields() []any {
+	return []any{a.ID, a.Login, a.Name, a.grants, a.State, a.created, a.Version}
+}
+
+func scanAccount(row state.Scanner) (a accountRow, err error) {
+	if err := row.Scan(&a.ID, &a.Login, &a.Name, &a.grants, &a.State, &a.created, &a.Version, &a.mac); err != nil {
+		return accountRow{}, err
 	}
-	a.Created = state.Time(created)
-	if err := json.Unmarshal([]byte(grants), &a.Grants); err != nil {
-		return Account{}, garrison.Errorf(garrison.Damaged, "the grants of account %q cannot be read: %w", a.ID, err)
+	a.Created = state.Time(a.created)
+	if err := json.Unmarshal([]byte(a.grants), &a.Grants); err != nil {
+		return accountRow{}, garrison.Errorf(garrison.Damaged, "the grants of account %q cannot be read: %w", a.ID, err)
 	}
 	return a, nil
 }
 
-// account loads one account by a statement with one parameter.
-func account(ctx context.Context, q state.Querier, query, value string) (Account, error) {
+// account loads one account by a statement with one parameter; a row that nobody
+// here wrote is refused.
+func (i *Identity) account(ctx context.Context, q state.Querier, query, value string) (Account, error) {
 	a, err := scanAccount(q.QueryRow(ctx, query, value))
 	if errors.Is(err, state.ErrNoRows) {
 		return Account{}, errNoAccount
@@ -108,14 +118,17 @@ func account(ctx context.Context, q state.Querier, query, value string) (Account
 	if err != nil {
 		return Account{}, fmt.Errorf("load an account: %w", err)
 	}
-	return a, nil
+	if !i.ring.holds(a.mac, "account", a.fields()...) {
+		return Account{}, garrison.Errorf(garrison.Damaged, "account %q was changed by somebody else", a.ID)
+	}
+	return a.Account, nil
 }
 
 func accounts(ctx context.Context, q state.Querier) ([]Account, error) {
 	var all []Account
 	err := state.Each(ctx, q, func(row state.Scanner) error {
 		a, err := scanAccount(row)
-		all = append(all, a)
+		all = append(all, a.Account)
 		return err
 	}, selectAccounts)
 	if err != nil {
@@ -125,7 +138,7 @@ func accounts(ctx context.Context, q state.Querier) ([]Account, error) {
 }
 
 // saveAccount writes an account, records the change and returns it with its version.
-func saveAccount(ctx context.Context, tx *state.Tx, a Account, what string, by garrison.Actor) (Account, error) {
+func (i *Identity) saveAccount(ctx context.Context, tx *state.Tx, a Account, what string, by garrison.Actor) (Account, error) {
 	grants, err := json.Marshal(a.Grants)
 	if err != nil {
 		return Account{}, fmt.Errorf("save account %q: %w", a.ID, err)
@@ -134,10 +147,12 @@ func saveAccount(ctx context.Context, tx *state.Tx, a Account, what string, by g
 	if a.Version, err = tx.Record(ctx, state.Change{Kind: kindAccount, ID: string(a.ID), Doc: a.doc(), By: by, What: what}); err != nil {
 		return Account{}, err
 	}
+	row := accountRow{Account: a, grants: string(grants), created: state.Micros(a.Created)}
+	row.mac = i.ring.sum("account", row.fields()...)
 	if before == 0 {
-		_, err = tx.Exec(ctx, insertAccount, string(a.ID), a.Login, a.Name, string(grants), a.State, state.Micros(a.Created), a.Version)
+		_, err = tx.Exec(ctx, insertAccount, string(a.ID), a.Login, a.Name, row.grants, a.State, row.created, a.Version, row.mac)
 	} else {
-		_, err = tx.Exec(ctx, updateAccount, string(a.ID), a.Login, a.Name, string(grants), a.State, a.Version)
+		_, err = tx.Exec(ctx, updateAccount, string(a.ID), a.Login, a.Name, row.grants, a.State, a.Version, row.mac)
 	}
 	if state.IsUnique(err) {
 		return Account{}, garrison.Refuse(garrison.Conflict, "error.identity.login_taken", "login", a.Login)

@@ -1,6 +1,7 @@
 -- +goose Up
 
--- One person's account, as it is recorded: no secret, no hash.
+-- One person's account, as it is recorded: no secret, no hash. Here and below the
+-- mac is a keyed sum over every other column of the row.
 CREATE TABLE identity_account (
     id      TEXT   PRIMARY KEY,
     login   TEXT   NOT NULL UNIQUE,
@@ -8,10 +9,11 @@ CREATE TABLE identity_account (
     grants  TEXT   NOT NULL,
     state   TEXT   NOT NULL,
     created BIGINT NOT NULL,
-    version BIGINT NOT NULL
+    version BIGINT NOT NULL,
+    mac     TEXT   NOT NULL
 );
 
--- What the account is proved by. The mac covers every other column.
+-- What the account is proved by.
 CREATE TABLE identity_secret (
     account   TEXT   PRIMARY KEY,
     password  TEXT   NOT NULL,

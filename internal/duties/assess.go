@@ -32,19 +32,30 @@ const reasonPrefix = "duties.why."
 // behind reasonPrefix.
 const (
 	whySuperseded  = reasonPrefix + "superseded"
-	whyUnreadable  = reasonPrefix + "unreadable"
+	whyUnreadable  = reasonPrefix + "unreadable." // and the source
 	whyNotRecorded = reasonPrefix + "not_recorded_then"
 )
 
 // ReasonKeys returns every locale key that an assessment can give as its reason.
 func ReasonKeys() []string {
-	keys := []string{whySuperseded, whyUnreadable, whyNotRecorded}
+	keys := []string{whySuperseded, whyNotRecorded}
+	for _, source := range []string{sourceRecords, sourceLedger, sourceMeasures, sourceLinks} {
+		keys = append(keys, whyUnreadable+source)
+	}
 	for _, key := range evidence.Reasons() {
 		keys = append(keys, reasonPrefix+key)
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
+
+// Sources of facts.
+const (
+	sourceRecords  = "records"
+	sourceLedger   = "ledger"
+	sourceMeasures = "measures"
+	sourceLinks    = "links"
+)
 
 // answer is what the product brings to one clause: facts, and around them what a
 // reader needs to judge them.
@@ -94,7 +105,7 @@ func (d *Duties) answered(ctx context.Context, at time.Time) map[garrison.DutyID
 		"mps82-14-1": watched(ledger, ledgerErr, measures, measuresErr, at),
 		"govqa-9b":   linked(links, linksErr, at),
 	}
-	for source, err := range map[string]error{"records": recordsErr, "ledger": ledgerErr, "measures": measuresErr, "links": linksErr} {
+	for source, err := range map[string]error{sourceRecords: recordsErr, sourceLedger: ledgerErr, sourceMeasures: measuresErr, sourceLinks: linksErr} {
 		if err != nil {
 			d.deps.Log.WarnContext(ctx, "facts for clauses could not be read", "source", source, "error", err)
 		}
@@ -122,7 +133,7 @@ func read[T any](ctx context.Context, there bool, ask func(context.Context) (T, 
 func translations(s RecordState, err error, at time.Time) answer {
 	a := answer{by: []string{"records.nat", "ledger"}}
 	if err != nil {
-		a.failed = "records"
+		a.failed = sourceRecords
 		return a
 	}
 	last := garrison.Period{From: at.Add(-day), Until: at}
@@ -145,7 +156,7 @@ func translations(s RecordState, err error, at time.Time) answer {
 func retention(s RecordState, err error) answer {
 	a := answer{by: []string{"records.retention"}}
 	if err != nil {
-		a.failed = "records"
+		a.failed = sourceRecords
 		return a
 	}
 	a.count("floor_days", int64(s.FloorDays), s.Retention...)
@@ -194,10 +205,10 @@ func watched(l LedgerState, lerr error, ms []MeasureState, merr error, at time.T
 		a.count("crashes_24h", int64(crashes), l.Evidence...)
 		a.lastLook = l.LastBeat
 	} else {
-		a.failed = "ledger"
+		a.failed = sourceLedger
 	}
 	if merr != nil {
-		a.failed = cmp.Or(a.failed, "measures")
+		a.failed = cmp.Or(a.failed, sourceMeasures)
 		return a
 	}
 	var refs []garrison.EvidenceRef
@@ -218,7 +229,7 @@ func watched(l LedgerState, lerr error, ms []MeasureState, merr error, at time.T
 func linked(s LinkState, err error, at time.Time) answer {
 	a := answer{by: []string{"measures.links"}}
 	if err != nil {
-		a.failed = "links"
+		a.failed = sourceLinks
 		return a
 	}
 	refs := make([]garrison.EvidenceRef, 0, len(s.Runs))
@@ -292,7 +303,7 @@ func (d *Duties) why(duty garrison.Duty, a answer, key string, facts []garrison.
 	case key == evidence.WhyNotInForce:
 		return garrison.Reason{Key: reasonPrefix + key, Args: map[string]any{"from": duty.InForce.From.In(shanghai()).Format(time.DateOnly)}}
 	case key == evidence.WhyMissing && a.failed != "":
-		return garrison.Reason{Key: whyUnreadable, Args: map[string]any{"source": a.failed}}
+		return garrison.Reason{Key: whyUnreadable + a.failed}
 	case key == evidence.WhyNothingAnswers, key == evidence.WhyProfileNotSet, key == evidence.WhyAuthorityOnly, key == evidence.WhyNotBound:
 		return garrison.Reason{Key: reasonPrefix + key}
 	}

@@ -142,8 +142,11 @@ func (g *Generator) pick(p netip.Prefix) netip.Addr {
 		return p.Addr()
 	}
 	b := p.Masked().Addr().As4()
-	host := uint32(1)
-	if bits := 32 - p.Bits(); bits > 1 {
+	host := uint32(0)
+	switch bits := 32 - p.Bits(); {
+	case bits == 1:
+		host = g.rnd.Uint32N(2)
+	case bits > 1: // neither the network's address nor the broadcast
 		host = 1 + g.rnd.Uint32N(1<<min(bits, 31)-2)
 	}
 	n := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]) | host

@@ -82,18 +82,17 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		var o struct {
-			Line         string `json:"line"`
-			Device       string `json:"device"`
-			OutsidePort  uint16 `json:"outside_port"`
-			OutsideIP    string `json:"outside_ip"`
-			Start, End   any
-			Proto        string
-			InsideIP     string `json:"inside_ip"`
-			InsidePort   uint16 `json:"inside_port"`
-			OutsideLast  uint16 `json:"outside_port_last"`
-			DstIP        string `json:"dst_ip"`
-			DstPort      uint16 `json:"dst_port"`
-			unrecognised struct{}
+			Line        string `json:"line"`
+			Device      string `json:"device"`
+			OutsidePort uint16 `json:"outside_port"`
+			OutsideIP   string `json:"outside_ip"`
+			Start, End  any
+			Proto       string
+			InsideIP    string `json:"inside_ip"`
+			InsidePort  uint16 `json:"inside_port"`
+			OutsideLast uint16 `json:"outside_port_last"`
+			DstIP       string `json:"dst_ip"`
+			DstPort     uint16 `json:"dst_port"`
 		}
 		if err := json.Unmarshal(b, &o); err != nil {
 			t.Fatalf("accepted %q, the standard library says %v", b, err)

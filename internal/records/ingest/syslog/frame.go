@@ -170,7 +170,7 @@ func octetCount(b []byte) (n, head int, st countState) {
 		case b[i+1] != '<':
 			return 0, 0, lined
 		}
-		return n, i + 2 - 1, counted
+		return n, i + 1, counted
 	}
 	return 0, 0, undecided
 }

@@ -46,7 +46,7 @@ func arrow(b []byte) (tok, rest []byte, ok bool) {
 	if i < 0 {
 		return nil, nil, false
 	}
-	start := bytes.LastIndexByte(b[:i], ' ') + 1
+	start := bytes.LastIndexAny(b[:i], " \t") + 1
 	tok, rest = dialect.Token(b[start:])
 	return tok, rest, true
 }
@@ -54,6 +54,9 @@ func arrow(b []byte) (tok, rest []byte, ok bool) {
 // pair reads address/port->address/port.
 func pair(b []byte) (from, to endpoint, why string) {
 	i := bytes.Index(b, []byte("->"))
+	if i < 0 {
+		return from, to, dialect.BadForm
+	}
 	if from.ip, from.port, why = dialect.Endpoint(b[:i], '/'); why != "" {
 		return from, to, why
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 )
@@ -51,6 +52,21 @@ func New(cfg Config, deps Deps) *Probe {
 // Lookup asks the resolver. See [Prober].
 func (p *Probe) Lookup(ctx context.Context, name string, t RecordType) Answer {
 	return p.res.Lookup(ctx, name, t)
+}
+
+// Addrs returns the addresses of host, allowed or not: nothing is connected to.
+func (p *Probe) Addrs(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a.Unmap()}, nil
+	}
+	addrs, err := p.res.Addrs(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs, nil
 }
 
 // budget is the time an exchange may still spend on the network; waiting for a

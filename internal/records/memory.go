@@ -21,7 +21,8 @@ type chunk struct {
 	rows   []rows.Row
 	sorted bool
 	closed bool
-	opened time.Time
+	opened time.Time // zero: found by a start
+	queued time.Time // when it began to wait for the ledger
 	span   uint16 // widest block: OutLast - OutPort
 
 	root   [32]byte

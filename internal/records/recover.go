@@ -261,7 +261,9 @@ func (s *Store) resumeSeals(ctx context.Context, gens map[int]*generation) error
 		}
 	}
 	slices.SortFunc(left, func(a, b *chunk) int { return int(a.second - b.second) })
-	s.toSeal = append(s.toSeal, left...)
+	for _, c := range left {
+		s.queue(c)
+	}
 	return nil
 }
 

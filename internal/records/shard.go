@@ -482,10 +482,7 @@ func (c *shard) close(second int64, now time.Time) bool {
 	defer s.mu.Unlock()
 	g := c.gen
 	if n := len(g.chunks); n > 0 && !g.chunks[n-1].closed {
-		k := g.chunks[n-1]
-		k.closed = true
-		s.toSeal = append(s.toSeal, k)
-		s.wake()
+		s.queue(g.chunks[n-1])
 	}
 	if len(s.frozen) >= 2*len(s.shards) {
 		return false // the cutter is behind
@@ -518,8 +515,7 @@ func (c *shard) freeze(now time.Time) {
 	defer s.mu.Unlock()
 	c.gen.next = c.w.Next()
 	if n := len(c.gen.chunks); n > 0 && !c.gen.chunks[n-1].closed {
-		c.gen.chunks[n-1].closed = true
-		s.toSeal = append(s.toSeal, c.gen.chunks[n-1])
+		s.queue(c.gen.chunks[n-1])
 	}
 	s.frozen = append(s.frozen, c.gen)
 	c.gen.last = c.second

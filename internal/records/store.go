@@ -186,6 +186,13 @@ func (s *Store) await(ctx context.Context, done func() bool) error {
 	}
 }
 
+// queue puts a closed chunk before the sealer. The lock is held.
+func (s *Store) queue(c *chunk) {
+	c.closed, c.queued = true, s.now()
+	s.toSeal = append(s.toSeal, c)
+	s.wake()
+}
+
 // wake tells everybody who awaits something to look again. The lock is held.
 func (s *Store) wake() {
 	close(s.changed)
@@ -264,10 +271,10 @@ func (s *Store) accepting() error {
 		return s.failed
 	case s.full != nil:
 		return s.full
-	case len(s.toSeal) > 0 && s.now().Sub(s.toSeal[0].opened) > s.cfg.SealPatience:
+	case len(s.toSeal) > 0 && s.now().Sub(s.toSeal[0].queued) > s.cfg.SealPatience:
 		// Acknowledged means sealed within 2 s: without a ledger that is not true.
 		return &garrison.Error{Code: garrison.Unavailable, Key: "error.records.ledger_behind", Err: errors.Join(
-			fmt.Errorf("the ledger has not taken an entry for %v", s.now().Sub(s.toSeal[0].opened).Round(time.Second)), s.sealErr)}
+			fmt.Errorf("the ledger has not taken an entry for %v", s.now().Sub(s.toSeal[0].queued).Round(time.Second)), s.sealErr)}
 	}
 	return nil
 }
@@ -344,14 +351,4 @@ func checkBatch(b *Batch) error {
 		}
 	}
 	return nil
-}
-
-// locked says whether somebody holds the lock on f's file. It takes the lock for a
-// moment when nobody does, shared, so that two verifications do not meet.
-func locked(f *os.File) bool {
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return true
-	}
-	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
-	return false
 }

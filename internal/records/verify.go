@@ -68,6 +68,7 @@ type verifier struct {
 	found   []Damage // of this attempt; reported when the attempt stands
 	present map[chunkAt]bool
 	lastWAL int64
+	gen     int64 // of the catalog of this attempt
 	badKeys map[string]bool
 }
 
@@ -162,7 +163,7 @@ func (v *verifier) store(ctx context.Context) error {
 	if err := v.walFiles(ctx, cat); err != nil {
 		return err
 	}
-	if err := v.unchanged(cat); err != nil {
+	if err := v.unchanged(); err != nil {
 		return err
 	}
 	v.keyFiles()
@@ -177,6 +178,7 @@ func (v *verifier) catalog() (*catalog, error) {
 	c, _, err := readCatalog(v.cfg.Dir)
 	if err == nil {
 		v.sum.Files++
+		v.gen = c.Gen
 		return c, nil
 	}
 	found, n := v.selfDescribed()
@@ -228,9 +230,8 @@ func fileSum(path string) (string, error) {
 }
 
 // unchanged says whether the catalog still names what was looked at.
-func (v *verifier) unchanged(cat *catalog) error {
-	now, _, err := readCatalog(v.cfg.Dir)
-	if err != nil || now.Gen == cat.Gen {
+func (v *verifier) unchanged() error {
+	if !v.moved() {
 		return nil
 	}
 	v.sum.Running = true
@@ -310,16 +311,15 @@ func (v *verifier) tree(ref *segmentRef, path string) (*segment.Tree, error) {
 	return t, err
 }
 
-// moved says whether the running store has replaced its catalog since this attempt
-// began to read it; then a missing file proves nothing.
+// moved says whether the store has replaced its catalog since this attempt read it;
+// then a missing file proves nothing. Files go only after the catalog let them go.
 func (v *verifier) moved() bool {
-	f, err := os.Open(filepath.Join(v.cfg.Dir, lockName))
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return locked(f)
+	c, _, err := readCatalog(v.cfg.Dir)
+	return err == nil && c.Gen != v.gen
 }
+
+// young says that a chunk may not have been in the ledger yet when that was read.
+func (v *verifier) young(second int64) bool { return second+unsealedSeconds >= v.now.Unix() }
 
 func (v *verifier) part(ref *segmentRef, p segment.Part, dir string) (readable bool, err error) {
 	v.sum.Files++
@@ -403,7 +403,7 @@ func (v *verifier) segmentRoots(ctx context.Context, ref *segmentRef, dir string
 				v.damage(v.rel(filepath.Join(dir, ref.Tree.File)), where, int64(c.Rows), "%v", err)
 			}
 		}
-		v.compare(name, c.Shard, c.Second, c.Root, int64(c.Rows), false)
+		v.compare(name, c.Shard, c.Second, c.Root, int64(c.Rows), v.young(c.Second))
 	}
 	if len(h.chunks) != len(tree.Chunks) || rowsSeen != ref.Rows {
 		v.damage(name, "all", ref.Rows, "it holds %d records of %d seconds, not %d of %d", rowsSeen, len(h.chunks), ref.Rows, len(tree.Chunks))
@@ -577,14 +577,13 @@ func (v *verifier) walShard(ctx context.Context, m mark, shard int, files []wal.
 }
 
 func (v *verifier) walChunks(g *generation) {
-	running := v.moved()
 	for _, c := range g.chunks {
 		v.sum.Records += int64(len(c.rows))
 		v.sum.Chunks++
 		v.present[chunkAt{c.shard, uint32(c.second)}] = true
 		// The last seconds of a run, stopped or not, are sealed by the next beat of the
 		// sealer or by the next start.
-		young := c.second+unsealedSeconds >= v.lastWAL || running && c.second+unsealedSeconds >= v.now.Unix()
+		young := c.second+unsealedSeconds >= v.lastWAL || v.young(c.second)
 		g.table.Sort(c.rows)
 		if v.sealed[chunkAt{c.shard, uint32(c.second)}] == nil && young {
 			v.sum.Unsealed += int64(len(c.rows))

@@ -22,6 +22,7 @@ const (
 	TooLong        = "too_long"   // longer than a line may be; its head is kept
 	Unfinished     = "unfinished" // the sender began a line and did not end it in time
 	NoMatch        = "no_match"   // teardown that does not name the translation, and no building was seen that would
+	Repetition     = "repetition" // a change of a connection whose building and end are lines of their own
 	Several        = "several"    // tells of several translations at once, which is not read
 )
 

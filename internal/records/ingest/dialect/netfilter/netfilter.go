@@ -185,6 +185,10 @@ func (f *flow) record(l *dialect.Line, r *evidence.NAT) string {
 	}
 	r.OutsidePortLast, r.Proto = r.OutsidePort, f.proto
 	switch f.event {
+	case 'U':
+		// A TCP connection has four of these. As records they would be four more
+		// mappings of which nobody ever sees the end.
+		return dialect.Repetition
 	case 'N':
 		l.Built(r)
 	case 'D':

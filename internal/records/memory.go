@@ -23,7 +23,7 @@ type chunk struct {
 	closed bool
 	opened time.Time // zero: found by a start
 	queued time.Time // when it began to wait for the ledger
-	span   uint16 // widest block: OutLast - OutPort
+	span   uint16    // widest block: OutLast - OutPort
 
 	root   [32]byte
 	nodes  [][32]byte

@@ -163,3 +163,6 @@ func removeFile(path string) error {
 	}
 	return nil
 }
+
+// removeBench removes what a benchmark made in a directory of its own.
+func removeBench(dir string) error { return os.RemoveAll(dir) }

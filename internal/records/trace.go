@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"math"
 	"sort"
 	"time"
 
@@ -162,30 +163,29 @@ func (l *lookup) once(ctx context.Context, v view) error {
 	}
 	// A mapping that is open as far as was looked may have been closed, or its port
 	// given to somebody else, in a file of another time.
-	since, open := l.unresolved()
-	if !open {
+	since, until := l.unresolved()
+	if since > until {
 		return nil
 	}
-	return l.parts(ctx, v.cat, func(p segment.Part) bool { return p.MaxEnd >= since })
+	return l.parts(ctx, v.cat, func(p segment.Part) bool { return p.MaxEnd >= since && p.MinStart <= until })
 }
 
-// unresolved returns the earliest start of the mappings without an end that could
-// answer.
-func (l *lookup) unresolved() (since int64, any bool) {
+// unresolved returns the time in which records can lie that decide about mappings
+// that could answer but name one end only; since is behind until when there are none.
+func (l *lookup) unresolved() (since, until int64) {
+	since, until = math.MaxInt64, math.MinInt64
 	closed := closers(l.hits)
 	for i := range l.hits {
 		n := &l.hits[i].nat
-		if n.End != 0 || n.Start > l.at+l.skew {
-			continue
-		}
-		if _, ok := closed[i]; ok {
-			continue
-		}
-		if !any || n.Start < since {
-			since, any = n.Start, true
+		switch _, ok := closed[i]; {
+		case ok:
+		case n.End == 0 && n.Start <= l.at+l.skew:
+			since, until = min(since, n.Start), math.MaxInt64
+		case startUnknown(n) && n.End >= l.at-l.skew:
+			since, until = min(since, l.at-l.skew), max(until, n.End)
 		}
 	}
-	return since, any
+	return since, until
 }
 
 // memory looks into one chunk that is not in a segment yet.

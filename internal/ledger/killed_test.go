@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"garrison/evidence"
@@ -20,7 +21,11 @@ func appendUntilKilled(dir string) {
 	if err == nil {
 		err = l.Start(context.Background())
 	}
-	for i := 0; err == nil; i++ {
+	limit := -1
+	if n, convErr := strconv.Atoi(os.Getenv(killedAfter)); convErr == nil {
+		limit = n
+	}
+	for i := 0; err == nil && i != limit; i++ {
 		var entries [][]byte
 		for k := range 1 + i%40 {
 			entries = append(entries, evidence.NewEntry("config", "number", fmt.Sprintf("%d.%d.%d", os.Getpid(), i, k)).Marshal())

@@ -149,7 +149,10 @@ func TestBeatsCarryTheirWindowAndWhatTheDaemonSays(t *testing.T) {
 
 // The test binary itself is the program that is killed: with this variable set it
 // appends to a ledger and prints every entry that was acknowledged.
-const killedDir = "GARRISON_LEDGER_TEST_DIR"
+const (
+	killedDir   = "GARRISON_LEDGER_TEST_DIR"
+	killedAfter = "GARRISON_LEDGER_TEST_APPENDS" // it ends by itself after as many; empty: never
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedDir); dir != "" {
@@ -213,16 +216,21 @@ func killOnce(t *testing.T, cfg Config, after time.Duration) map[uint64]string {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // says that it was killed
+	if strings.Contains(errs.String(), "panic") {
+		t.Errorf("the program said: %s", errs.String())
+	}
+	return readAcknowledged(out.String())
+}
+
+// readAcknowledged reads what the appending program printed, but for a torn last line.
+func readAcknowledged(out string) map[uint64]string {
 	got := map[uint64]string{}
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(out) {
 		var index uint64
 		var number string
 		if n, err := fmt.Sscanf(line, "%d %s\n", &index, &number); err == nil && n == 2 && strings.HasSuffix(line, "\n") {
 			got[index] = number
 		}
-	}
-	if strings.Contains(errs.String(), "panic") {
-		t.Errorf("the program said: %s", errs.String())
 	}
 	return got
 }

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"garrison"
+	"garrison/client"
+	"garrison/internal/registry"
+)
+
+func (a *API) declareRegistry() {
+	op(a, http.MethodGet, "/api/subjects", "registry.read", "The register", 200, a.subjects)
+	op(a, http.MethodPost, "/api/subjects", "registry.write", "Enter a subject", 201, a.createSubject)
+	op(a, http.MethodGet, "/api/subjects/{id}", "registry.read", "One subject", 200, a.subject)
+	op(a, http.MethodPut, "/api/subjects/{id}", "registry.write", "Change a subject; its version must be the present one", 200, a.updateSubject)
+	op(a, http.MethodDelete, "/api/subjects/{id}", "registry.write", "Mark a subject as no longer ours; it stays for what names it", 204, a.retireSubject)
+	op(a, http.MethodGet, "/api/profile", "registry.read", "Who we are, in the catalogue's words", 200, a.profile)
+	op(a, http.MethodPut, "/api/profile", "settings.write", "Say who we are", 200, a.setProfile)
+	op(a, http.MethodGet, "/api/objects/{kind}/{id}/versions", "registry.read", "All versions of an object with their ledger entries", 200, a.versions)
+}
+
+type subjectsIn struct {
+	page
+	Kind    string `query:"kind" enum:"unit,person,site,source,pool,line"`
+	Owner   string `query:"owner" maxLength:"80"`
+	Query   string `query:"q" maxLength:"200"`
+	Retired bool   `query:"retired"`
+}
+
+func (a *API) subjects(ctx context.Context, in *subjectsIn) (*body[client.Subjects], error) {
+	list, next, err := a.deps.Registry.List(ctx, registry.Filter{
+		Kind: garrison.SubjectKind(in.Kind), Owner: garrison.SubjectID(in.Owner), Query: in.Query,
+		Retired: in.Retired, After: in.After, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := client.Subjects{Subjects: []client.Subject{}, Next: next}
+	for _, s := range list {
+		out.Subjects = append(out.Subjects, showSubject(s))
+	}
+	return answer(out), nil
+}
+
+func (a *API) createSubject(ctx context.Context, in *struct{ Body client.Subject }) (*body[client.Subject], error) {
+	s, err := a.deps.Registry.Create(ctx, readSubject(in.Body), who(ctx).Actor)
+	if err != nil {
+		return nil, err
+	}
+	return answer(showSubject(s)), nil
+}
+
+type byID struct {
+	ID string `path:"id" maxLength:"120"`
+}
+
+func (a *API) subject(ctx context.Context, in *byID) (*body[client.Subject], error) {
+	s, err := a.deps.Registry.Get(ctx, garrison.SubjectID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	return answer(showSubject(s)), nil
+}
+
+func (a *API) updateSubject(ctx context.Context, in *struct {
+	byID
+	Body client.Subject
+}) (*body[client.Subject], error) {
+	s := readSubject(in.Body)
+	s.ID = garrison.SubjectID(in.ID)
+	s, err := a.deps.Registry.Update(ctx, s, who(ctx).Actor)
+	if err != nil {
+		return nil, err
+	}
+	return answer(showSubject(s)), nil
+}
+
+func (a *API) retireSubject(ctx context.Context, in *byID) (*struct{}, error) {
+	return nil, a.deps.Registry.Retire(ctx, garrison.SubjectID(in.ID), who(ctx).Actor)
+}
+
+func (a *API) profile(ctx context.Context, _ *struct{}) (*body[client.Profile], error) {
+	p, err := a.deps.Registry.Profile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return answer(client.Profile{Name: p.Name, Binds: append([]string{}, p.Binds...), Set: p.Set}), nil
+}
+
+func (a *API) setProfile(ctx context.Context, in *struct {
+	Body struct {
+		Name  string   `json:"name" maxLength:"200"`
+		Binds []string `json:"binds" maxItems:"20"`
+	}
+}) (*body[client.Profile], error) {
+	if err := a.deps.Registry.SetProfile(ctx, registry.Profile{Name: in.Body.Name, Binds: in.Body.Binds, Set: true}, who(ctx).Actor); err != nil {
+		return nil, err
+	}
+	return a.profile(ctx, nil)
+}
+
+type version struct {
+	N        int                   `json:"n"`
+	At       string                `json:"at"`
+	By       string                `json:"by"`
+	What     string                `json:"what"`
+	Doc      any                   `json:"doc"`
+	Evidence *garrison.EvidenceRef `json:"evidence"`
+}
+
+func (a *API) versions(ctx context.Context, in *struct {
+	Kind string `path:"kind" maxLength:"40"`
+	ID   string `path:"id" maxLength:"200"`
+}) (*body[struct {
+	Versions []version `json:"versions"`
+}], error) {
+	list, err := a.deps.State.History(ctx, in.Kind, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Versions []version `json:"versions"`
+	}{Versions: []version{}}
+	for _, v := range list {
+		out.Versions = append(out.Versions, version{N: v.N, At: stamp(v.At), By: v.By.Name, What: v.What, Doc: v.Doc, Evidence: ref(v.Evidence)})
+	}
+	return answer(out), nil
+}
+
+// withUnheard adds registered senders that never sent anything: silence is news too.
+func (a *API) withUnheard(ctx context.Context, out client.Sources, seen map[string]bool) client.Sources {
+	registered, _, err := a.deps.Registry.List(ctx, registry.Filter{Kind: garrison.Sender, Limit: 1000})
+	if err != nil {
+		a.deps.Log.Error("list registered sources", "error", err)
+		return out
+	}
+	for _, s := range registered {
+		if !seen[string(s.ID)] {
+			out.Sources = append(out.Sources, client.Source{ID: string(s.ID), Name: s.Name, Kind: "registered", Silent: true, Registered: s.Name})
+		}
+	}
+	return out
+}
+
+func showSubject(s garrison.Subject) client.Subject {
+	return client.Subject{
+		ID: string(s.ID), Kind: string(s.Kind), Name: s.Name, Owner: string(s.Owner), Responsible: s.Responsible,
+		Grade: s.Grade, Attributes: s.Attributes, Demo: s.Demo, Version: s.Version, Retired: s.Retired, Changed: stamp(s.Changed),
+	}
+}
+
+func readSubject(s client.Subject) garrison.Subject {
+	return garrison.Subject{
+		ID: garrison.SubjectID(s.ID), Kind: garrison.SubjectKind(s.Kind), Name: s.Name, Owner: garrison.SubjectID(s.Owner),
+		Responsible: s.Responsible, Grade: s.Grade, Attributes: s.Attributes, Version: s.Version,
+	}
+}

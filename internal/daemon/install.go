@@ -1,0 +1,148 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"garrison"
+	"garrison/internal/config"
+	"garrison/internal/ledger"
+	"garrison/internal/probe/transcript"
+	"garrison/internal/records"
+	"garrison/internal/state"
+	"garrison/internal/state/atomicfile"
+)
+
+// install is what a data directory must know about itself before anything is read:
+// it lets "garrison verify" find the keys and the database of a stopped installation.
+type install struct {
+	Format  int       `json:"format"`
+	Keys    string    `json:"keys"`
+	Origin  string    `json:"origin"`
+	Engine  string    `json:"engine"`
+	DSNFile string    `json:"dsn_file,omitempty"`
+	Made    time.Time `json:"made"`
+}
+
+const installFormat = 1
+
+// Ready is what a running installation tells the machine it runs on.
+type Ready struct {
+	Console       string            `json:"console"`
+	API           string            `json:"api"`
+	TokenFile     string            `json:"token_file"`
+	PublicKeyFile string            `json:"public_key_file"`
+	CAFile        string            `json:"ca_file,omitempty"`
+	Fingerprint   string            `json:"fingerprint"`
+	Listeners     map[string]string `json:"listeners"`
+	PID           int               `json:"pid"`
+}
+
+func installPath(data string) string { return filepath.Join(data, "install.json") }
+
+// ReadyPath is where a running installation's [Ready] stands.
+func ReadyPath(data string) string { return filepath.Join(data, "ready.json") }
+
+func readInstall(data string) (install, error) {
+	var in install
+	raw, err := os.ReadFile(installPath(data))
+	if err != nil {
+		return in, err
+	}
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return in, garrison.Errorf(garrison.Damaged, "%s: %w", installPath(data), err)
+	}
+	if in.Format != installFormat {
+		return in, garrison.Errorf(garrison.Invalid, "data directory %q has format %d; this program reads format %d", data, in.Format, installFormat)
+	}
+	return in, nil
+}
+
+// ensureInstall makes the directories and the installation's own description.
+func ensureInstall(cfg config.Config, now time.Time) (install, error) {
+	for dir, mode := range map[string]os.FileMode{
+		cfg.Data: 0o755, cfg.KeyDir(): 0o700, filepath.Join(cfg.Data, "state"): 0o700,
+		filepath.Join(cfg.Data, "evidence"): 0o755, filepath.Join(cfg.Data, "records"): 0o700, filepath.Join(cfg.Data, "ledger"): 0o755,
+	} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return install{}, fmt.Errorf("make directory %q: %w; name one this user may write to with --data (and --keys)", dir, err)
+		}
+	}
+	probe := filepath.Join(cfg.Data, ".writable")
+	if err := os.WriteFile(probe, nil, 0o600); err != nil {
+		return install{}, fmt.Errorf("data directory %q cannot be written: %w; check its owner, its mode and whether the file system is mounted read-only or full", cfg.Data, err)
+	}
+	if err := os.Remove(probe); err != nil {
+		return install{}, fmt.Errorf("data directory %q: %w", cfg.Data, err)
+	}
+	keys, err := filepath.Abs(cfg.KeyDir())
+	if err != nil {
+		return install{}, fmt.Errorf("key directory %q: %w", cfg.KeyDir(), err)
+	}
+	in, err := readInstall(cfg.Data)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		in = install{Format: installFormat, Origin: cfg.Ledger.Origin, Made: now.UTC()}
+		if in.Origin == "" {
+			in.Origin = newOrigin()
+		}
+	case err != nil:
+		return install{}, err
+	case cfg.Ledger.Origin != "" && cfg.Ledger.Origin != in.Origin:
+		return install{}, garrison.Errorf(garrison.Conflict, "ledger.origin is %q but this installation's log is called %q; a log keeps its name for ever", cfg.Ledger.Origin, in.Origin)
+	case in.Engine != cfg.State.Engine:
+		return install{}, garrison.Errorf(garrison.Conflict, "state.engine is %s but this installation keeps its state in %s; move it with backup and restore", cfg.State.Engine, in.Engine)
+	}
+	in.Keys, in.Engine, in.DSNFile = keys, cfg.State.Engine, cfg.State.DSNFile
+	raw, err := json.MarshalIndent(in, "", "  ")
+	if err != nil {
+		return install{}, err
+	}
+	return in, atomicfile.WriteFile(installPath(cfg.Data), append(raw, '\n'), 0o644)
+}
+
+// newOrigin names a log after the machine, with enough chance that no two share it.
+func newOrigin() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "garrison"
+	}
+	host = strings.Map(func(r rune) rune {
+		if r == '-' || r == '.' || (r >= '0' && r <= '9') || (r >= 'a' && r <= 'z') {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(host))
+	var b [4]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic("daemon: no randomness: " + err.Error())
+	}
+	return host + "/garrison/" + hex.EncodeToString(b[:])
+}
+
+// layout is where the parts of an installation lie.
+type layout struct {
+	ledger     ledger.Config
+	records    records.Config
+	state      state.Config
+	transcript transcript.Config
+}
+
+func (in install) layout(data string) layout {
+	l := layout{ledger: ledger.DefaultConfig(), records: records.DefaultConfig(), state: state.DefaultConfig()}
+	l.ledger.Dir, l.ledger.KeyDir, l.ledger.Origin = filepath.Join(data, "ledger"), filepath.Join(in.Keys, "ledger"), in.Origin
+	l.records.Dir, l.records.KeyDir = filepath.Join(data, "records"), filepath.Join(in.Keys, "records")
+	l.transcript.Dir = filepath.Join(data, "evidence")
+	l.state.Engine, l.state.DSNFile = in.Engine, in.DSNFile
+	if in.Engine == state.SQLite {
+		l.state.Path = filepath.Join(data, "state", "garrison.db")
+	}
+	return l
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"garrison/internal/api"
+	"garrison/internal/console"
+	"garrison/internal/daemon/localroot"
+	"garrison/internal/records/ingest"
+	"garrison/internal/telemetry"
+)
+
+// web is the pair of HTTP listeners: console and API over TLS, and, for machines
+// nearby, health and metrics in clear.
+type web struct {
+	https, plain    *http.Server
+	httpsAt, plain2 net.Listener
+	host            string
+}
+
+func (w *web) base() string {
+	_, port, _ := net.SplitHostPort(w.httpsAt.Addr().String())
+	return "https://" + net.JoinHostPort(w.host, port)
+}
+
+func (w *web) listeners() map[string]string {
+	m := map[string]string{"https": w.httpsAt.Addr().String()}
+	if w.plain2 != nil {
+		m["metrics"] = w.plain2.Addr().String()
+	}
+	return m
+}
+
+// listen opens a TCP address; a port in use is said with what to do about it.
+func listen(what, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: port of %s is in use by another program; stop that one, or choose another with --listen or in the configuration: %w", what, addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: this user may not listen on %s; choose a port above 1023 or give the service CAP_NET_BIND_SERVICE: %w", what, addr, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: listen on %s: %w", what, addr, err)
+	}
+	return l, nil
+}
+
+// startSurfaces opens every listener: syslog first, so that nobody sees a console that
+// says all is well before records are taken.
+func (d *Daemon) startSurfaces(ctx context.Context) (err error) {
+	icfg := ingest.DefaultConfig()
+	icfg.UDP, icfg.TCP = d.cfg.Listen.SyslogUDP, d.cfg.Listen.SyslogTCP
+	d.syslog, err = ingest.New(icfg, ingest.Deps{Store: d.records, Source: d.source, Log: d.log.With("part", "syslog"), Now: d.opts.Now})
+	if err != nil {
+		return err
+	}
+	if err := d.syslog.Start(ctx); err != nil {
+		return fmt.Errorf("start syslog: %w", err)
+	}
+	d.ran("syslog", d.syslog.Stop)
+
+	cert, err := d.certificate()
+	if err != nil {
+		return err
+	}
+	w := &web{host: "localhost"}
+	if h := hostOf(d.cfg.Listen.Console); h != "" && h != "localhost" {
+		if ip := net.ParseIP(h); ip == nil {
+			w.host = h
+		} else if !ip.IsLoopback() && !ip.IsUnspecified() {
+			w.host = h
+		}
+	}
+	if w.httpsAt, err = listen("console", d.cfg.Listen.Console); err != nil {
+		return err
+	}
+	d.web = w
+	d.origins.set([]string{w.base()})
+	if err := d.buildSurfaces(); err != nil {
+		w.httpsAt.Close()
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", d.console.Handler())
+	// "/api" and everything below it belongs to the API before any cleaning of paths.
+	w.https = server(apiFirst(d.api.Handler(), mux), d.log)
+	w.https.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	go d.serve("console", func() error { return w.https.ServeTLS(w.httpsAt, "", "") })
+	d.ran("console", w.https.Shutdown)
+	return d.startPlain(w)
+}
+
+func (d *Daemon) startPlain(w *web) (err error) {
+	if d.cfg.Listen.Metrics == "" {
+		return nil
+	}
+	if w.plain2, err = listen("metrics", d.cfg.Listen.Metrics); err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", d.metrics.Handler())
+	mux.HandleFunc("GET /healthz", telemetry.Alive)
+	mux.HandleFunc("GET /readyz", d.health.Ready)
+	w.plain = server(mux, d.log)
+	go d.serve("metrics", func() error { return w.plain.Serve(w.plain2) })
+	d.ran("metrics", w.plain.Shutdown)
+	return nil
+}
+
+// buildSurfaces builds the API and the console over the running components.
+func (d *Daemon) buildSurfaces() (err error) {
+	d.api, err = api.New(api.Deps{
+		Records: d.records, Ledger: d.ledger, Identity: d.identity, Registry: d.registry, Measures: d.runner, Cases: d.cases,
+		Duties: d.duties, State: d.db, Verify: d.Verify, Conditions: d.conditions, DemoFill: d.demo.Fill, DemoClear: d.demo.Clear,
+		Text: text, Version: d.opts.Version, Log: d.log.With("part", "api"), Now: d.opts.Now,
+	})
+	if err != nil {
+		return err
+	}
+	d.console, err = console.New(d.consoleConfig(), d.consoleDeps())
+	return err
+}
+
+// certificate is the operator's own, or one under the local root.
+func (d *Daemon) certificate() (tls.Certificate, error) {
+	if d.cfg.TLS.Certificate != "" {
+		cert, err := tls.LoadX509KeyPair(d.cfg.TLS.Certificate, d.cfg.TLS.Key)
+		if err != nil {
+			return cert, fmt.Errorf("read the console's certificate: %w", err)
+		}
+		d.root.Fingerprint = localroot.Fingerprint(sha256.Sum256(cert.Certificate[0]))
+		return cert, nil
+	}
+	names := append([]string{hostOf(d.cfg.Listen.Console)}, d.cfg.TLS.Names...)
+	root, err := localroot.Ensure(d.install.Keys+"/tls", names, d.opts.Now())
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("make the console's certificate: %w", err)
+	}
+	d.root = root
+	return root.Certificate, nil
+}
+
+func server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.With("part", "http").Handler(), slog.LevelDebug),
+	}
+}
+
+// apiFirst sends every path of the API to it as it came, before anything could
+// answer with a redirect.
+func apiFirst(api, rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api" || len(r.URL.Path) > 4 && r.URL.Path[:5] == "/api/" {
+			api.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+func (d *Daemon) serve(what string, run func() error) {
+	if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		d.log.Error("listener ended", "what", what, "error", err)
+		d.health.Add(what, func(context.Context) error { return err })
+	}
+}
+
+func (d *Daemon) syslogAddr() string {
+	if d.syslog == nil {
+		return ""
+	}
+	return d.syslog.Addrs()["syslog_tcp"]
+}

@@ -188,7 +188,9 @@ func (s *Store) writeSegment(ctx context.Context, info segment.Info, lag bool, s
 		if n++; n&0xffff == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		wrote.add(t, r)
+		if info.Level == 0 {
+			wrote.add(t, r)
+		}
 		return b.Add(t, r)
 	})
 	if err == nil && n != info.Rows {
@@ -205,7 +207,7 @@ func (s *Store) writeSegment(ctx context.Context, info segment.Info, lag bool, s
 		info.MinStart, info.MaxEnd = min(info.MinStart, p.MinStart), max(info.MaxEnd, p.MaxEnd)
 	}
 	ref := segmentRef{Info: info}
-	if err := s.readBack(ctx, &ref, wrote); err != nil {
+	if err := s.readBack(ctx, &ref, wrote, chunks); err != nil {
 		return segmentRef{}, errors.Join(err, s.removeUnnamed(ref))
 	}
 	if ref.Tree, err = segment.WriteTree(dir, info, chunks, minutes); err != nil {
@@ -220,8 +222,12 @@ func (s *Store) nextName() int64 { return s.names.Add(1) }
 
 // readBack reads what was written as a question would and compares: the library that
 // writes the files also reads them, and a page that only it can write must be noticed
-// while the rows are still elsewhere.
-func (s *Store) readBack(ctx context.Context, ref *segmentRef, wrote *digest) error {
+// while the rows are still elsewhere. Rows that come from memory are compared as such;
+// rows that come from other segments must lead to the roots that were sealed.
+func (s *Store) readBack(ctx context.Context, ref *segmentRef, wrote *digest, chunks []segment.Chunk) error {
+	if ref.Level > 0 {
+		return s.proveRoots(ctx, ref, chunks)
+	}
 	got := newDigestLike(wrote)
 	err := scanSegment(ctx, ref, ref.dir(s.cfg.Dir), func(t *rows.Table, r *rows.Row) error {
 		got.add(t, r)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"garrison"
@@ -239,8 +240,8 @@ func compareSightings(a, b *sighting, at int64) int {
 func (g *sighting) candidate(at int64) garrison.Candidate {
 	n := &g.hit.nat
 	c := garrison.Candidate{
-		Line: n.Line, InsideIP: n.InsideIP, InsidePort: n.InsidePort, OutsideIP: n.OutsideIP,
-		FirstPort: n.OutsidePort, LastPort: n.OutsidePortLast, Device: n.Device, Source: n.Source,
+		Line: strings.Clone(n.Line), InsideIP: n.InsideIP, InsidePort: n.InsidePort, OutsideIP: n.OutsideIP,
+		FirstPort: n.OutsidePort, LastPort: n.OutsidePortLast, Device: strings.Clone(n.Device), Source: strings.Clone(n.Source),
 		Received: time.Unix(n.Received, 0).UTC(), Chunk: g.hit.chunk, Evidence: g.hit.ref, Leaf: g.hit.leaf, Why: g.why(at),
 	}
 	if !g.dsts {

@@ -128,9 +128,6 @@ func (s *Store) merge(ctx context.Context, group []segmentRef) error {
 	if err != nil {
 		return err
 	}
-	if err := s.proveRoots(ctx, &ref, chunks); err != nil {
-		return fmt.Errorf("merge %d segments: %w", len(group), err)
-	}
 	gone := map[string]bool{}
 	for _, g := range group {
 		gone[g.Name] = true

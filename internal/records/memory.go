@@ -58,6 +58,12 @@ func newGeneration(shard int, first uint64, now time.Time) *generation {
 	return &generation{shard: shard, table: rows.NewTable(), book: newBook(), minutes: map[int64]*segment.Minute{}, first: first, began: now}
 }
 
+// maxTable is how many bytes of texts a generation may hold before it is cut.
+const maxTable = 256 << 20
+
+// full says that the generation is to be cut for its size.
+func (g *generation) full(rows int) bool { return g.rows >= rows || g.table.Bytes() >= maxTable }
+
 // current returns the chunk of a second, which is the last or a new one.
 func (g *generation) current(shard uint8, second int64, now time.Time) *chunk {
 	if n := len(g.chunks); n > 0 && g.chunks[n-1].second == second {

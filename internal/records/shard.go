@@ -151,7 +151,7 @@ func (c *shard) held() bool {
 	}
 	c.s.mu.RLock()
 	defer c.s.mu.RUnlock()
-	return len(c.s.frozen) >= 2*len(c.s.shards) && c.gen.rows >= c.s.cfg.SegmentRows
+	return len(c.s.frozen) >= 2*len(c.s.shards) && c.gen.full(c.s.cfg.SegmentRows)
 }
 
 // wait returns how long the committer may sleep.
@@ -491,7 +491,7 @@ func (c *shard) close(second int64, now time.Time) bool {
 	if g.hour == 0 {
 		g.hour = second / 3600
 	}
-	return len(c.cuts) > 0 || g.rows >= s.cfg.SegmentRows || now.Sub(g.began) >= s.cfg.SegmentEvery || hour != g.hour
+	return len(c.cuts) > 0 || g.full(s.cfg.SegmentRows) || now.Sub(g.began) >= s.cfg.SegmentEvery || hour != g.hour
 }
 
 // cut freezes the generation together with its write-ahead files.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"garrison/evidence"
 )
@@ -75,43 +76,38 @@ func (r *Row) Span() (from, until int64) {
 	return r.Start, r.End
 }
 
-// Table keeps what rows refer to by number.
+// Table keeps what rows refer to by number: texts, each behind its length, and IPv6
+// addresses. The same text may stand in it more than once; looking for it would cost
+// more than the bytes.
 type Table struct {
-	texts   []string
-	textIDs map[string]uint32
-	addrs   []netip.Addr
-	addrIDs map[netip.Addr]uint32
+	texts []byte
+	addrs []netip.Addr
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table {
-	return &Table{textIDs: map[string]uint32{}, addrIDs: map[netip.Addr]uint32{}}
-}
+func NewTable() *Table { return &Table{} }
 
-// Reset forgets everything; rows made with the table mean nothing afterwards.
-func (t *Table) Reset() {
-	clear(t.textIDs)
-	clear(t.addrIDs)
-	t.texts, t.addrs = t.texts[:0], t.addrs[:0]
-}
+// Bytes returns what the table takes in memory, about.
+func (t *Table) Bytes() int { return len(t.texts) + 24*len(t.addrs) }
 
-// Len returns how many texts and addresses the table holds.
-func (t *Table) Len() int { return len(t.texts) + len(t.addrs) }
-
-// Intern returns the number of s, which it keeps a copy of.
-func (t *Table) Intern(s string) uint32 {
-	id, ok := t.textIDs[s]
-	if !ok {
-		id = uint32(len(t.texts))
-		s = strings.Clone(s)
-		t.texts = append(t.texts, s)
-		t.textIDs[s] = id
-	}
+// Add keeps a copy of s and returns its number. A table numbers 4 GiB of texts; its
+// owner starts another long before.
+func (t *Table) Add(s []byte) uint32 {
+	id := uint32(len(t.texts))
+	t.texts = append(binary.AppendUvarint(t.texts, uint64(len(s))), s...)
 	return id
 }
 
-// Text returns the text with the given number.
-func (t *Table) Text(id uint32) string { return t.texts[id] }
+// Text returns the text with the given number. It shares the table's memory, which is
+// never written again.
+func (t *Table) Text(id uint32) string {
+	b := t.texts[id:]
+	n, k := uint64(b[0]), 1
+	if n >= 0x80 {
+		n, k = binary.Uvarint(b)
+	}
+	return unsafe.String(unsafe.SliceData(b[k:]), n)
+}
 
 // Addr returns the two halves of an address as a row holds it.
 func (t *Table) Addr(a netip.Addr) (uint32, uint8) {
@@ -122,14 +118,8 @@ func (t *Table) Addr(a netip.Addr) (uint32, uint8) {
 		b := a.As4()
 		return binary.BigEndian.Uint32(b[:]), Fam4
 	}
-	a = a.WithZone("")
-	id, ok := t.addrIDs[a]
-	if !ok {
-		id = uint32(len(t.addrs))
-		t.addrs = append(t.addrs, a)
-		t.addrIDs[a] = id
-	}
-	return id, Fam6
+	t.addrs = append(t.addrs, a.WithZone(""))
+	return uint32(len(t.addrs) - 1), Fam6
 }
 
 // IP returns the address that the two halves stand for.
@@ -149,7 +139,7 @@ func (t *Table) Row(n *evidence.NAT) Row {
 		Start: n.Start, End: n.End, Received: uint32(n.Received),
 		OutPort: n.OutsidePort, OutLast: n.OutsidePortLast, InPort: n.InsidePort, DstPort: n.DstPort,
 		Proto: n.Proto, Event: n.Event, Flags: n.Flags, Shard: n.Shard,
-		Line: t.Intern(n.Line), Device: t.Intern(n.Device), Source: t.Intern(n.Source),
+		Line: t.Add([]byte(n.Line)), Device: t.Add([]byte(n.Device)), Source: t.Add([]byte(n.Source)),
 	}
 	r.Out, r.OutFam = t.Addr(n.OutsideIP)
 	r.In, r.InFam = t.Addr(n.InsideIP)
@@ -157,30 +147,15 @@ func (t *Table) Row(n *evidence.NAT) Row {
 	return r
 }
 
-// NAT fills n from a row of t.
+// NAT fills n from a row of t. Its texts share t's memory.
 func (t *Table) NAT(r *Row, n *evidence.NAT) {
 	*n = evidence.NAT{
 		Start: r.Start, End: r.End, Received: int64(r.Received),
 		OutsideIP: t.IP(r.Out, r.OutFam), InsideIP: t.IP(r.In, r.InFam), DstIP: t.IP(r.Dst, r.DstFam),
 		OutsidePort: r.OutPort, OutsidePortLast: r.OutLast, InsidePort: r.InPort, DstPort: r.DstPort,
 		Proto: r.Proto, Event: r.Event, Flags: r.Flags, Shard: r.Shard,
-		Line: t.texts[r.Line], Device: t.texts[r.Device], Source: t.texts[r.Source],
+		Line: t.Text(r.Line), Device: t.Text(r.Device), Source: t.Text(r.Source),
 	}
-}
-
-// Move returns a row of t as a row of to.
-func (t *Table) Move(r Row, to *Table) Row {
-	r.Line, r.Device, r.Source = to.Intern(t.texts[r.Line]), to.Intern(t.texts[r.Device]), to.Intern(t.texts[r.Source])
-	if r.OutFam == Fam6 {
-		r.Out, _ = to.Addr(t.addrs[r.Out])
-	}
-	if r.InFam == Fam6 {
-		r.In, _ = to.Addr(t.addrs[r.In])
-	}
-	if r.DstFam == Fam6 {
-		r.Dst, _ = to.Addr(t.addrs[r.Dst])
-	}
-	return r
 }
 
 // Compare orders a row of ta and a row of tb as [evidence.CompareNAT] orders the
@@ -202,16 +177,20 @@ func Compare(ta *Table, a *Row, tb *Table, b *Row) int {
 }
 
 func compareRest(ta *Table, a *Row, tb *Table, b *Row) int {
+	if a.OutLast != b.OutLast {
+		return cmp.Compare(a.OutLast, b.OutLast)
+	}
+	if a.Proto != b.Proto {
+		return cmp.Compare(a.Proto, b.Proto)
+	}
 	return cmp.Or(
-		cmp.Compare(a.OutLast, b.OutLast),
-		cmp.Compare(a.Proto, b.Proto),
 		compareAddr(ta, a.In, a.InFam, tb, b.In, b.InFam),
 		cmp.Compare(a.InPort, b.InPort),
 		compareAddr(ta, a.Dst, a.DstFam, tb, b.Dst, b.DstFam),
 		cmp.Compare(a.DstPort, b.DstPort),
-		strings.Compare(ta.texts[a.Line], tb.texts[b.Line]),
-		strings.Compare(ta.texts[a.Device], tb.texts[b.Device]),
-		strings.Compare(ta.texts[a.Source], tb.texts[b.Source]),
+		strings.Compare(ta.Text(a.Line), tb.Text(b.Line)),
+		strings.Compare(ta.Text(a.Device), tb.Text(b.Device)),
+		strings.Compare(ta.Text(a.Source), tb.Text(b.Source)),
 		cmp.Compare(a.Event, b.Event),
 		cmp.Compare(a.Flags, b.Flags),
 		cmp.Compare(a.Received, b.Received),

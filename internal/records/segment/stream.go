@@ -43,7 +43,7 @@ func (s *Stream) Next() (batch []rows.Row, t *rows.Table, err error) {
 		}
 		g := s.groups[0]
 		s.groups = s.groups[1:]
-		s.table.Reset()
+		s.table = rows.NewTable() // texts of the old one may still be in use
 		if err := s.enter(g, 0); err != nil {
 			return nil, nil, s.r.wrap(err)
 		}
@@ -277,7 +277,7 @@ func (c *column) texts(out []int64, t *rows.Table) error {
 			n = min(len(out), len(index))
 			for i, v := range index[:n] {
 				if c.dictTexts[v] < 0 { // only what is used: a lookup reads few rows
-					c.dictTexts[v] = int64(t.Intern(string(d.Index(v).ByteArray())))
+					c.dictTexts[v] = int64(t.Add(d.Index(v).ByteArray()))
 				}
 				out[i] = c.dictTexts[v]
 			}
@@ -286,7 +286,7 @@ func (c *column) texts(out []int64, t *rows.Table) error {
 			data, offsets := values.ByteArray()
 			n = min(len(out), len(offsets)-1-c.at)
 			for i := range n {
-				out[i] = int64(t.Intern(string(data[offsets[c.at+i]:offsets[c.at+i+1]])))
+				out[i] = int64(t.Add(data[offsets[c.at+i]:offsets[c.at+i+1]]))
 			}
 		}
 		out = out[n:]

@@ -204,12 +204,12 @@ func AppendRows(dst []rows.Row, data []byte, t *rows.Table, source string, secon
 	if n > uint64(len(data)) {
 		return dst, fmt.Errorf("batch says %d rows in %d bytes", n, len(data))
 	}
-	src := t.Intern(source)
+	src := t.Add([]byte(source))
 	texts := make([]uint32, 0, 16)
 	text := func() uint32 {
 		id := r.uvarint()
 		if id == 0 {
-			texts = append(texts, t.Intern(string(r.text(evidence.MaxNATString))))
+			texts = append(texts, t.Add(r.text(evidence.MaxNATString)))
 			return texts[len(texts)-1]
 		}
 		if id > uint64(len(texts)) {

@@ -320,7 +320,7 @@ const (
 func (r *Runner) stand(ctx context.Context, id garrison.MeasureID, s garrison.Subject) (Stand, error) {
 	st := Stand{Subject: s, Verdicts: map[string]int{}, Open: map[garrison.RuleID]int{}}
 	var last, whole *run
-	err := r.deps.DB.Read(ctx, func(q state.Querier) error {
+	err := r.deps.DB.Read(ctx, func(q state.Querier) error { // runs once: only Write repeats
 		var err error
 		if last, err = maybeRun(ctx, q, lastRun, id, s.ID); err != nil {
 			return err
@@ -349,37 +349,43 @@ func (r *Runner) stand(ctx context.Context, id garrison.MeasureID, s garrison.Su
 	return st, nil
 }
 
+const (
+	countLoci  = `SELECT verdict, outcome, COUNT(*) FROM measures_locus WHERE measure = $1 AND subject = $2 AND NOT removed GROUP BY verdict, outcome`
+	selectOpen = selectFindingsOf + ` AND state = 'open' ORDER BY sort DESC`
+)
+
 func (st *Stand) fill(ctx context.Context, q state.Querier, id garrison.MeasureID) error {
-	rows, err := lociOf(ctx, q, id, st.Subject.ID)
-	if err != nil {
-		return err
-	}
-	for _, l := range rows {
-		if !l.Removed {
-			st.Inventory++
-			st.Verdicts[l.Verdict]++
-			st.Population.Attempted++
-			switch l.Outcome {
-			case garrison.Pass:
-				st.Population.Succeeded++
-			case garrison.Fail:
-				st.Population.Failed++
-			default:
-				st.Population.Unreachable++
-			}
+	err := state.Each(ctx, q, func(row state.Scanner) error {
+		var verdict string
+		var outcome int64
+		var n int
+		if err := row.Scan(&verdict, &outcome, &n); err != nil {
+			return err
 		}
-	}
-	findings, err := findingsOf(ctx, q, id, st.Subject.ID)
+		st.Inventory += n
+		st.Verdicts[verdict] += n
+		st.Population.Attempted += n
+		switch outcomeOf(outcome) {
+		case garrison.Pass:
+			st.Population.Succeeded += n
+		case garrison.Fail:
+			st.Population.Failed += n
+		default:
+			st.Population.Unreachable += n
+		}
+		return nil
+	}, countLoci, string(id), string(st.Subject.ID))
 	if err != nil {
 		return err
 	}
-	for _, f := range findings {
-		if f.State == Open {
+	return state.Each(ctx, q, func(row state.Scanner) error {
+		f, err := scanFinding(row)
+		if err == nil {
 			st.Open[f.Finding.Rule]++
 			st.OpenFindings = append(st.OpenFindings, *f)
 		}
-	}
-	return nil
+		return err
+	}, selectOpen, string(id), string(st.Subject.ID))
 }
 
 func maybeRun(ctx context.Context, q state.Querier, query string, m garrison.MeasureID, s garrison.SubjectID) (*run, error) {

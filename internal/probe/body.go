@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -17,6 +18,10 @@ const (
 	maxKeptHeader = 4 << 10
 	maxKeptValue  = 512
 )
+
+// wanted are the fields that judgements are made from: they are kept first, so that a
+// server cannot push them out with others.
+var wanted = []string{"Content-Type", "Location", "Strict-Transport-Security", "Content-Encoding", "Content-Length", "Retry-After", "Server", "Date"}
 
 // content is what was read of one answer's body.
 type content struct {
@@ -89,13 +94,16 @@ func cutBy(err error, otherwise Limit) Limit {
 // keepHeader returns h within bounds. Cookies are values that let somebody in, so
 // only their presence is kept.
 func keepHeader(h http.Header) http.Header {
-	names := make([]string, 0, len(h))
+	rest := make([]string, 0, len(h))
 	for n := range h {
-		names = append(names, n)
+		rest = append(rest, n)
 	}
-	sort.Strings(names)
+	sort.Strings(rest)
 	out, room := http.Header{}, maxKeptHeader
-	for _, n := range names {
+	for _, n := range append(slices.Clone(wanted), rest...) {
+		if out[n] != nil {
+			continue
+		}
 		for i, v := range h[n] {
 			if n == "Set-Cookie" {
 				v = "(not kept)"

@@ -3,7 +3,9 @@ package probe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -76,7 +78,7 @@ func startSite(t *testing.T, cfg site.Config) *site.Site {
 func testConfig() Config {
 	cfg := DefaultConfig()
 	cfg.AllowPrefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	cfg.Timeout, cfg.Connect = 500*time.Millisecond, 400*time.Millisecond
+	cfg.Timeout, cfg.Connect = time.Second, 900*time.Millisecond
 	cfg.MaxBody = 1 << 20
 	return cfg
 }
@@ -283,7 +285,11 @@ func TestTheEnvironmentsProxyIsNotUsed(t *testing.T) {
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.Foreign(1, ""), "http://"))
 	d := deps()
 	d.Resolver = &names{list: map[string][][]netip.Addr{"far.example": {{netip.MustParseAddr("127.0.0.2")}}}}
-	ex := New(testConfig(), d).Fetch(t.Context(), Request{URL: "http://far.example:" + port + site.OK})
+	p := New(testConfig(), d)
+	if p.client.Proxy != nil { // net/http reads the environment once in a process, so using it shows little
+		t.Error("the transport asks for a proxy")
+	}
+	ex := p.Fetch(t.Context(), Request{URL: "http://far.example:" + port + site.OK})
 	if ex.Err != nil || ex.Status() != 200 || used.Load() != 0 {
 		t.Errorf("status %d, failure %v, proxy used %d times", ex.Status(), ex.Err, used.Load())
 	}
@@ -327,4 +333,24 @@ func TestRecorderKeepsEverythingButBodies(t *testing.T) {
 func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(t.Context(), d)
+}
+
+func TestHeadersThatCountAreNotPushedOut(t *testing.T) {
+	h := http.Header{"Content-Type": {"text/html"}, "Strict-Transport-Security": {"max-age=1"}, "Set-Cookie": {"session=secret"}}
+	for i := range 100 {
+		h.Set(fmt.Sprintf("A-Filler-%d", i), strings.Repeat("x", 1000))
+	}
+	kept := keepHeader(h)
+	size := 0
+	for n, vs := range kept {
+		for _, v := range vs {
+			size += len(n) + len(v)
+		}
+	}
+	if kept.Get("Content-Type") != "text/html" || kept.Get("Strict-Transport-Security") != "max-age=1" || size > maxKeptHeader {
+		t.Errorf("kept %d bytes: %v", size, kept)
+	}
+	if got := keepHeader(http.Header{"Set-Cookie": {"session=secret"}}); strings.Contains(got.Get("Set-Cookie"), "secret") {
+		t.Error("a cookie's value is kept")
+	}
 }

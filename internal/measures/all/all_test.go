@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,9 +98,11 @@ func TestADeadLinkBecomesAFindingAndItsRepairEndsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	cases := &matter{open: map[garrison.FindingID]bool{}}
-	quick := func(context.Context, time.Duration) error { return nil } // the pace has its own tests
+	var hurry atomic.Int64 // a clock that sleeping advances: the pace has its own tests
+	now := func() time.Time { return time.Now().Add(time.Duration(hurry.Load())) }
+	quick := func(_ context.Context, d time.Duration) error { hurry.Add(int64(d)); return nil }
 	r, err := measures.New(measures.DefaultConfig(), measures.Deps{DB: statetest.OpenSQLite(t), Measures: list,
-		Probe: probe.New(cfg, probe.Deps{Sleep: quick}), Cases: cases,
+		Probe: probe.New(cfg, probe.Deps{Now: now, Sleep: quick}), Cases: cases,
 		Subjects: portal{garrison.Subject{ID: "subject-1", Kind: garrison.Site, Name: site.TownName, Attributes: map[string]string{"url": s.URL()}}},
 		Keeper:   transcript.New(transcript.Config{Dir: t.TempDir()})})
 	if err != nil {

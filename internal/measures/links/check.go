@@ -3,6 +3,7 @@ package links
 import (
 	"context"
 	"errors"
+	"net/url"
 	"sync"
 	"time"
 
@@ -83,30 +84,73 @@ func Check(ctx context.Context, p probe.Prober, target string, o CheckOptions) (
 	if err != nil {
 		return Report{}, garrison.Errorf(garrison.Invalid, "target %q: %w", target, err)
 	}
-	// The answer has to be written too.
+	// Everything ends with ctx; the answer is written even if something does not.
 	ctx, cancel := context.WithTimeout(ctx, deadline-max(deadline/20, 100*time.Millisecond))
 	defer cancel()
+	late := time.NewTimer(deadline - max(deadline/50, 50*time.Millisecond))
+	defer late.Stop()
+	k := &checking{rep: Report{Target: u.String(), Why: "deadline", Truncated: []string{"time"}}}
+	done := make(chan struct{})
+	go func() { // ends soon after ctx
+		defer close(done)
+		k.run(ctx, p, u, deadline)
+	}()
+	select {
+	case <-done:
+	case <-late.C:
+	}
+	return k.report(), nil
+}
+
+// checking is a check under way, of which the answer can be read at any time.
+type checking struct {
+	mu    sync.Mutex // guards the rest
+	rep   Report
+	list  []*link
+	looks *board
+}
+
+func (k *checking) run(ctx context.Context, p probe.Prober, u *url.URL, deadline time.Duration) {
 	cfg := DefaultConfig()
 	cfg.MaxPages, cfg.MaxTime = 1, deadline
 	c := newCrawl(cfg, p, time.Now)
 	c.keep = func(*link) bool { return true }
-	rep := Report{Target: u.String(), Links: []Link{}}
-	if err := c.front(ctx, u); err != nil {
-		var f *siteFailure
-		if errors.As(err, &f) {
-			rep.Why, rep.Status = f.why, f.status
-		}
-		return rep, nil
+	err := c.front(ctx, u)
+	rep := Report{Target: u.String()}
+	var f *siteFailure
+	if errors.As(err, &f) {
+		rep.Why, rep.Status = f.why, f.status
+		k.set(rep, nil, nil)
+		return
 	}
 	rep.Truncated = pageLimits(c.cut)
 	rep.Complete = len(rep.Truncated) == 0
 	list := c.sorted()
-	for i, v := range lookUntil(ctx, p, list, max(min(deadline/6, 8*time.Second), time.Second)) {
-		l := list[i]
+	b := newBoard(len(list))
+	k.set(rep, list, b)
+	lookUntil(ctx, p, list, b, max(min(deadline/6, 8*time.Second), time.Second))
+}
+
+func (k *checking) set(rep Report, list []*link, b *board) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rep, k.list, k.looks = rep, list, b
+}
+
+func (k *checking) report() Report {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	rep := k.rep
+	rep.Links = make([]Link, 0, len(k.list))
+	if k.looks == nil {
+		return rep
+	}
+	for i, v := range k.looks.all() {
+		l := k.list[i]
 		rep.Links = append(rep.Links, Link{URL: l.locus(), Outcome: v.verdict, Why: v.why, Status: v.status,
 			Internal: l.own, Kind: l.kind, Text: l.text, To: v.to})
 	}
-	return rep, nil
+	return rep
 }
 
 // pageLimits leaves out limits of following further pages: a check reads one.
@@ -120,13 +164,9 @@ func pageLimits(cut []string) []string {
 	return out
 }
 
-// lookUntil looks at every link until ctx ends, and then answers with what is known.
-// It does not wait for looks that do not end: they end with ctx.
-func lookUntil(ctx context.Context, p probe.Prober, list []*link, each time.Duration) []look {
-	b := &board{out: make([]look, len(list))}
-	for i := range b.out {
-		b.out[i] = look{verdict: unknown, why: "deadline"}
-	}
+// lookUntil looks at every link until ctx ends, and writes down what it sees. It does
+// not wait for looks that do not end: they end with ctx.
+func lookUntil(ctx context.Context, p probe.Prober, list []*link, b *board, each time.Duration) {
 	hosts := map[string][]int{}
 	for i, l := range list {
 		host := ""
@@ -163,13 +203,20 @@ func lookUntil(ctx context.Context, p probe.Prober, list []*link, each time.Dura
 		case <-time.After(50 * time.Millisecond): // looks cut off by ctx are just being written down
 		}
 	}
-	return b.all()
 }
 
 // board is where looks are written down while somebody may already be reading.
 type board struct {
 	mu  sync.Mutex // guards out
 	out []look
+}
+
+func newBoard(n int) *board {
+	b := &board{out: make([]look, n)}
+	for i := range b.out {
+		b.out[i] = look{verdict: unknown, why: "deadline"}
+	}
+	return b
 }
 
 func (b *board) set(i int, v look) {

@@ -157,7 +157,7 @@ func (c *crawl) take(at page, ex *probe.Exchange) {
 	if ex.Truncated {
 		c.limit("page_" + string(ex.Limit))
 	}
-	doc := extract(final, ex.Header().Get("Content-Type"), ex.Body, 4*c.cfg.MaxLinks)
+	doc := extract(final, ex.Header().Get("Content-Type"), ex.Body, 2*c.cfg.MaxLinks)
 	if doc.cut != "" {
 		c.limit(doc.cut)
 	}

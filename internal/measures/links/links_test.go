@@ -82,7 +82,7 @@ func startSite(t *testing.T) *site.Site {
 func testProbe(z *zone) *probe.Probe {
 	cfg := probe.DefaultConfig()
 	cfg.AllowPrefixes = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	cfg.Timeout, cfg.Connect = 400*time.Millisecond, 300*time.Millisecond
+	cfg.Timeout, cfg.Connect = 800*time.Millisecond, 700*time.Millisecond
 	c := &clock{t: time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)}
 	if z == nil {
 		z = &zone{root: true}

@@ -1,9 +1,9 @@
 package site
 
 import (
-	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -175,7 +175,7 @@ func (s *Site) hostile(mux *http.ServeMux) {
 	mux.HandleFunc(Bomb, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = w.Write(bomb())
+		bomb(w)
 	})
 	mux.HandleFunc(FakeGzip, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -212,16 +212,19 @@ func raw(w http.ResponseWriter, text string) {
 	_, _ = conn.Write([]byte(text))
 }
 
-// bomb is 64 MiB of zeros in about 64 KiB.
-func bomb() []byte {
-	var b bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a valid one
+// bomb writes 64 MiB of zeros in about 300 KB, as long as somebody reads.
+func bomb(w io.Writer) {
+	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	if err != nil {
+		return
+	}
 	zeros := make([]byte, 1<<20)
 	for range 64 {
-		_, _ = z.Write(zeros) // a buffer does not fail
+		if _, err := z.Write(zeros); err != nil {
+			return
+		}
 	}
-	_ = z.Close()
-	return b.Bytes()
+	_ = z.Close() // whoever still reads sees the end missing
 }
 
 func (s *Site) redirects(mux *http.ServeMux, n int) {

@@ -17,14 +17,14 @@ func (a *API) declareOpen() {
 }
 
 func (a *API) declareAccess() {
-	op(a, http.MethodGet, "/api/me", "me.read", "Who is asking", 200, a.me)
-	op(a, http.MethodGet, "/api/doctor", "doctor", "The state of the installation", 200, a.doctor)
-	op(a, http.MethodGet, "/api/tokens", "tokens.read", "API tokens", 200, a.tokens)
-	op(a, http.MethodPost, "/api/tokens", "tokens.write", "Make a token; its secret is shown once", 201, a.createToken)
-	op(a, http.MethodDelete, "/api/tokens/{id}", "tokens.write", "End a token", 204, a.revokeToken)
-	op(a, http.MethodGet, "/api/accounts", "accounts.read", "Accounts", 200, a.accounts)
-	op(a, http.MethodPost, "/api/demo", "demo", "Fill an empty installation with a fictional operator", 201, a.fillDemo)
-	op(a, http.MethodDelete, "/api/demo", "demo", "Remove what the demonstration made", 200, a.clearDemo)
+	op(a, http.MethodGet, "/api/me", anyone, "Who is asking", 200, a.me)
+	op(a, http.MethodGet, "/api/doctor", identity.PermSettingsRead, "The state of the installation", 200, a.doctor)
+	op(a, http.MethodGet, "/api/tokens", identity.PermAccountsRead, "API tokens", 200, a.tokens)
+	op(a, http.MethodPost, "/api/tokens", identity.PermTokensWrite, "Make a token; its secret is shown once", 201, a.createToken)
+	op(a, http.MethodDelete, "/api/tokens/{id}", identity.PermTokensWrite, "End a token", 204, a.revokeToken)
+	op(a, http.MethodGet, "/api/accounts", identity.PermAccountsRead, "Accounts", 200, a.accounts)
+	op(a, http.MethodPost, "/api/demo", identity.PermDemo, "Fill an empty installation with a fictional operator", 201, a.fillDemo)
+	op(a, http.MethodDelete, "/api/demo", identity.PermDemo, "Remove what the demonstration made", 200, a.clearDemo)
 }
 
 func (a *API) health(context.Context, *struct{}) (*body[map[string]bool], error) {

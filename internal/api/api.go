@@ -145,6 +145,7 @@ func New(deps Deps) (*API, error) {
 	cfg := huma.DefaultConfig("Garrison", deps.Version)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil // no $schema links made from the Host header
+	cfg.Transformers = []huma.Transformer{a.ownProblem}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token":   {Type: "http", Scheme: "bearer", Description: "garrison token create --role ROLE"},
 		"session": {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "the console's session"},
@@ -155,11 +156,12 @@ func New(deps Deps) (*API, error) {
 	a.huma = humago.New(mux, cfg)
 	a.huma.UseMiddleware(a.permit)
 	a.declare()
+	a.describeProblems()
 	if err := a.faulty(); err != nil {
 		return nil, err
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		a.problem(w, r, garrison.Refuse(garrison.NotFound, "error.api.no_such_path", "path", r.URL.Path))
+		a.noSuchPath(w, r)
 	})
 	a.handler = a.authenticate(mux)
 	return a, nil

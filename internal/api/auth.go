@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -57,8 +59,10 @@ func (a *API) authenticate(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if clean := r.URL.Path; strings.Contains(clean, "//") || strings.Contains(clean, "/./") || strings.Contains(clean, "/../") || strings.HasSuffix(clean, "/..") {
-			a.problem(w, r, garrison.Refuse(garrison.NotFound, "error.api.no_such_path", "path", clean))
+		// The multiplexer would answer an unclean path with a redirect; nothing under
+		// /api/ ever redirects.
+		if p := r.URL.Path; p != path.Clean(p) {
+			a.noSuchPath(w, r)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, principalKey, p)))
@@ -180,6 +184,10 @@ func (a *API) toProblem(ctx context.Context, err error) client.Problem {
 	return client.Problem{Status: http.StatusInternalServerError, ID: id, Title: a.text(lang(ctx), "error.internal", nil)}
 }
 
+func (a *API) noSuchPath(w http.ResponseWriter, r *http.Request) {
+	a.problem(w, r, garrison.Refuse(garrison.NotFound, "error.api.no_such_path", "path", r.Method+" "+r.URL.Path))
+}
+
 func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.toProblem(r.Context(), err)
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -225,7 +233,13 @@ func op[I, O any](a *API, method, path, perm, summary string, status int, do fun
 		if !open[method+" "+path] {
 			a.faults = append(a.faults, fmt.Errorf("%s %s is declared open but not on the list", method, path))
 		}
+	} else if perm == anyone {
+		perm = ""
+		o.Description = "Needs credentials, whatever they permit."
 	} else {
+		if !slices.Contains(identity.Permissions(), perm) {
+			a.faults = append(a.faults, fmt.Errorf("%s %s names %q, which is no permission", method, path, perm))
+		}
 		o.Description = "Needs the permission " + perm + "."
 	}
 	a.perms[id] = perm
@@ -238,8 +252,11 @@ func op[I, O any](a *API, method, path, perm, summary string, status int, do fun
 	})
 }
 
-// public marks an operation that is open on purpose.
-const public = "(open)"
+// Marks in place of a permission.
+const (
+	public = "(open)"   // open on purpose: no credentials
+	anyone = "(anyone)" // any credentials that hold
+)
 
 func (a *API) faulty() error { return errors.Join(a.faults...) }
 

@@ -11,9 +11,9 @@ import (
 )
 
 func (a *API) declareCases() {
-	op(a, http.MethodGet, "/api/cases", "cases.read", "Cases", 200, a.cases)
-	op(a, http.MethodGet, "/api/cases/{id}", "cases.read", "One case, by id or number, with all its steps", 200, a.oneCase)
-	op(a, http.MethodPost, "/api/cases/{id}/acts", "cases.act", "Take, comment, claim fixed, refute; only a later run closes a case", 200, a.act)
+	op(a, http.MethodGet, "/api/cases", identity.PermCasesRead, "Cases", 200, a.cases)
+	op(a, http.MethodGet, "/api/cases/{id}", identity.PermCasesRead, "One case, by id or number, with all its steps", 200, a.oneCase)
+	op(a, http.MethodPost, "/api/cases/{id}/acts", identity.PermCasesAct, "Take, comment, claim fixed, refute; only a later run closes a case", 200, a.act)
 }
 
 func (a *API) cases(ctx context.Context, in *struct {

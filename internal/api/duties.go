@@ -8,12 +8,13 @@ import (
 	"garrison"
 	"garrison/client"
 	"garrison/internal/duties"
+	"garrison/internal/identity"
 )
 
 func (a *API) declareDuties() {
-	op(a, http.MethodGet, "/api/duties", "duties.read", "Every clause and where we stand, computed now", 200, a.duties)
-	op(a, http.MethodGet, "/api/duties/{id}", "duties.read", "One clause with its facts, population and gaps", 200, a.duty)
-	op(a, http.MethodGet, "/api/duties/{id}/bundle", "export", "The clause's evidence, for garrison-verify", 200, a.bundle)
+	op(a, http.MethodGet, "/api/duties", identity.PermDutiesRead, "Every clause and where we stand, computed now", 200, a.duties)
+	op(a, http.MethodGet, "/api/duties/{id}", identity.PermDutiesRead, "One clause with its facts, population and gaps", 200, a.duty)
+	op(a, http.MethodGet, "/api/duties/{id}/bundle", identity.PermExport, "The clause's evidence, for garrison-verify", 200, a.bundle)
 }
 
 func (a *API) duties(ctx context.Context, _ *struct{}) (*body[client.Duties], error) {

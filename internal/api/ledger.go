@@ -8,14 +8,15 @@ import (
 	"garrison"
 	"garrison/client"
 	"garrison/evidence"
+	"garrison/internal/identity"
 )
 
 func (a *API) declareLedger() {
-	op(a, http.MethodGet, "/api/ledger", "ledger.read", "The state of the log", 200, a.ledger)
-	op(a, http.MethodGet, "/api/ledger/checkpoint", "ledger.read", "The last signed checkpoint (C2SP tlog-checkpoint)", 200, a.checkpoint)
-	op(a, http.MethodGet, "/api/ledger/entries", "ledger.read", "Entries from an index on", 200, a.entries)
-	op(a, http.MethodGet, "/api/ledger/entries/{index}", "ledger.read", "One entry with its receipt (C2SP tlog-proof)", 200, a.entry)
-	op(a, http.MethodPost, "/api/verify", "verify", "Recompute everything that is kept and say what differs", 200, a.verify)
+	op(a, http.MethodGet, "/api/ledger", identity.PermLedgerRead, "The state of the log", 200, a.ledger)
+	op(a, http.MethodGet, "/api/ledger/checkpoint", identity.PermLedgerRead, "The last signed checkpoint (C2SP tlog-checkpoint)", 200, a.checkpoint)
+	op(a, http.MethodGet, "/api/ledger/entries", identity.PermLedgerRead, "Entries from an index on", 200, a.entries)
+	op(a, http.MethodGet, "/api/ledger/entries/{index}", identity.PermLedgerRead, "One entry with its receipt (C2SP tlog-proof)", 200, a.entry)
+	op(a, http.MethodPost, "/api/verify", identity.PermVerify, "Recompute everything that is kept and say what differs", 200, a.verify)
 }
 
 func (a *API) ledger(ctx context.Context, _ *struct{}) (*body[client.Ledger], error) {

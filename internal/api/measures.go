@@ -7,20 +7,21 @@ import (
 
 	"garrison"
 	"garrison/client"
+	"garrison/internal/identity"
 	"garrison/internal/measures"
 )
 
 func (a *API) declareMeasures() {
-	op(a, http.MethodGet, "/api/measures", "measures.read", "Every measure and whether it runs", 200, a.measures)
-	op(a, http.MethodPut, "/api/measures/{id}/mode", "measures.switch", "Turn a measure on, degraded or off, with a reason", 204, a.switchMeasure)
-	op(a, http.MethodPost, "/api/measures/{id}/runs", "measures.run", "Run a measure on a subject", 201, a.runMeasure)
-	op(a, http.MethodGet, "/api/runs", "measures.read", "Runs, newest first", 200, a.runs)
-	op(a, http.MethodGet, "/api/runs/{id}", "measures.read", "One run and what it saw", 200, a.run)
-	op(a, http.MethodGet, "/api/runs/{id}/transcript", "measures.read", "What was exchanged, as kept", 200, a.transcript)
-	op(a, http.MethodGet, "/api/findings", "measures.read", "Findings, worst first", 200, a.findings)
-	op(a, http.MethodGet, "/api/findings/{id}", "measures.read", "One finding", 200, a.finding)
-	op(a, http.MethodPost, "/api/findings/{id}/refute", "cases.refute", "Say why a finding is wrong", 204, a.refute)
-	op(a, http.MethodGet, "/api/subjects/{id}/inventory", "measures.read", "What a measure found on a subject, such as its links", 200, a.inventory)
+	op(a, http.MethodGet, "/api/measures", identity.PermMeasuresRead, "Every measure and whether it runs", 200, a.measures)
+	op(a, http.MethodPut, "/api/measures/{id}/mode", identity.PermMeasuresSwitch, "Turn a measure on, degraded or off, with a reason", 204, a.switchMeasure)
+	op(a, http.MethodPost, "/api/measures/{id}/runs", identity.PermMeasuresRun, "Run a measure on a subject", 201, a.runMeasure)
+	op(a, http.MethodGet, "/api/runs", identity.PermMeasuresRead, "Runs, newest first", 200, a.runs)
+	op(a, http.MethodGet, "/api/runs/{id}", identity.PermMeasuresRead, "One run and what it saw", 200, a.run)
+	op(a, http.MethodGet, "/api/runs/{id}/transcript", identity.PermMeasuresRead, "What was exchanged, as kept", 200, a.transcript)
+	op(a, http.MethodGet, "/api/findings", identity.PermFindingsRead, "Findings, worst first", 200, a.findings)
+	op(a, http.MethodGet, "/api/findings/{id}", identity.PermFindingsRead, "One finding", 200, a.finding)
+	op(a, http.MethodPost, "/api/findings/{id}/refute", identity.PermCasesAct, "Say why a finding is wrong", 204, a.refute)
+	op(a, http.MethodGet, "/api/subjects/{id}/inventory", identity.PermMeasuresRead, "What a measure found on a subject, such as its links", 200, a.inventory)
 }
 
 func (a *API) measures(ctx context.Context, _ *struct{}) (*body[client.Measures], error) {

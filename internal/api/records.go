@@ -13,6 +13,7 @@ import (
 
 	"garrison"
 	"garrison/client"
+	"garrison/internal/identity"
 	"garrison/internal/records"
 	"garrison/internal/records/ingest"
 )
@@ -33,12 +34,12 @@ type deliverIn struct {
 }
 
 func (a *API) declareRecords() {
-	op(a, http.MethodPost, "/api/records", "records.write", "Deliver records; answered when they are on stable storage", 200, a.deliver)
-	op(a, http.MethodGet, "/api/trace", "records.trace", "Who had a public address and port at a moment", 200, a.trace)
-	op(a, http.MethodGet, "/api/coverage", "records.read", "What is known about a stretch of time", 200, a.coverage)
-	op(a, http.MethodGet, "/api/sources", "records.read", "The senders of records and what came of it", 200, a.sources)
-	op(a, http.MethodGet, "/api/sources/{id}/refused", "records.read", "A sample of the lines that could not be parsed", 200, a.refused)
-	op(a, http.MethodGet, "/api/forecast", "records.read", "How many days of records fit", 200, a.forecast)
+	op(a, http.MethodPost, "/api/records", identity.PermDeliver, "Deliver records; answered when they are on stable storage", 200, a.deliver)
+	op(a, http.MethodGet, "/api/trace", identity.PermTrace, "Who had a public address and port at a moment", 200, a.trace)
+	op(a, http.MethodGet, "/api/coverage", identity.PermSources, "What is known about a stretch of time", 200, a.coverage)
+	op(a, http.MethodGet, "/api/sources", identity.PermSources, "The senders of records and what came of it", 200, a.sources)
+	op(a, http.MethodGet, "/api/sources/{id}/refused", identity.PermSources, "A sample of the lines that could not be parsed", 200, a.refused)
+	op(a, http.MethodGet, "/api/forecast", identity.PermSources, "How many days of records fit", 200, a.forecast)
 }
 
 func (a *API) deliver(ctx context.Context, in *deliverIn) (*body[client.Delivery], error) {
@@ -48,7 +49,7 @@ func (a *API) deliver(ctx context.Context, in *deliverIn) (*body[client.Delivery
 	}
 	p := who(ctx)
 	src := records.SourceRef{ID: "import:" + name, Name: name, Kind: "import"}
-	if p.Token != nil && p.Token.Role != "local" {
+	if p.Token != nil && p.Token.Role != identity.RoleLocal {
 		src = records.SourceRef{ID: "https:" + string(p.Token.ID), Name: p.Token.Name, Kind: "https"}
 		if in.Source != "" {
 			src.ID, src.Name = src.ID+":"+name, name

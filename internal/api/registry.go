@@ -6,18 +6,19 @@ import (
 
 	"garrison"
 	"garrison/client"
+	"garrison/internal/identity"
 	"garrison/internal/registry"
 )
 
 func (a *API) declareRegistry() {
-	op(a, http.MethodGet, "/api/subjects", "registry.read", "The register", 200, a.subjects)
-	op(a, http.MethodPost, "/api/subjects", "registry.write", "Enter a subject", 201, a.createSubject)
-	op(a, http.MethodGet, "/api/subjects/{id}", "registry.read", "One subject", 200, a.subject)
-	op(a, http.MethodPut, "/api/subjects/{id}", "registry.write", "Change a subject; its version must be the present one", 200, a.updateSubject)
-	op(a, http.MethodDelete, "/api/subjects/{id}", "registry.write", "Mark a subject as no longer ours; it stays for what names it", 204, a.retireSubject)
-	op(a, http.MethodGet, "/api/profile", "registry.read", "Who we are, in the catalogue's words", 200, a.profile)
-	op(a, http.MethodPut, "/api/profile", "settings.write", "Say who we are", 200, a.setProfile)
-	op(a, http.MethodGet, "/api/objects/{kind}/{id}/versions", "registry.read", "All versions of an object with their ledger entries", 200, a.versions)
+	op(a, http.MethodGet, "/api/subjects", identity.PermRegistryRead, "The register", 200, a.subjects)
+	op(a, http.MethodPost, "/api/subjects", identity.PermRegistryWrite, "Enter a subject", 201, a.createSubject)
+	op(a, http.MethodGet, "/api/subjects/{id}", identity.PermRegistryRead, "One subject", 200, a.subject)
+	op(a, http.MethodPut, "/api/subjects/{id}", identity.PermRegistryWrite, "Change a subject; its version must be the present one", 200, a.updateSubject)
+	op(a, http.MethodDelete, "/api/subjects/{id}", identity.PermRegistryWrite, "Mark a subject as no longer ours; it stays for what names it", 204, a.retireSubject)
+	op(a, http.MethodGet, "/api/profile", identity.PermRegistryRead, "Who we are, in the catalogue's words", 200, a.profile)
+	op(a, http.MethodPut, "/api/profile", identity.PermProfileWrite, "Say who we are", 200, a.setProfile)
+	op(a, http.MethodGet, "/api/objects/{kind}/{id}/versions", identity.PermRegistryRead, "All versions of an object with their ledger entries", 200, a.versions)
 }
 
 type subjectsIn struct {

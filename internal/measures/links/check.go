@@ -16,7 +16,7 @@ const (
 	defaultDeadline = 30 * time.Second
 	minDeadline     = 500 * time.Millisecond
 	maxDeadline     = 10 * time.Minute
-	checkWorkers    = 32
+	checkWorkers    = 64 // hosts at once; the probe bounds requests under way
 )
 
 // CheckOptions sets one [Check].
@@ -85,9 +85,9 @@ func Check(ctx context.Context, p probe.Prober, target string, o CheckOptions) (
 		return Report{}, garrison.Errorf(garrison.Invalid, "target %q: %w", target, err)
 	}
 	// Everything ends with ctx; the answer is written even if something does not.
-	ctx, cancel := context.WithTimeout(ctx, deadline-max(deadline/20, 100*time.Millisecond))
+	ctx, cancel := context.WithTimeout(ctx, deadline-max(deadline/20, min(deadline/4, 250*time.Millisecond)))
 	defer cancel()
-	late := time.NewTimer(deadline - max(deadline/50, 50*time.Millisecond))
+	late := time.NewTimer(deadline - max(deadline/50, min(deadline/8, 150*time.Millisecond)))
 	defer late.Stop()
 	k := &checking{rep: Report{Target: u.String(), Why: "deadline", Truncated: []string{"time"}}}
 	done := make(chan struct{})
@@ -175,21 +175,21 @@ func lookUntil(ctx context.Context, p probe.Prober, list []*link, b *board, each
 		}
 		hosts[host] = append(hosts[host], i)
 	}
-	slots := make(chan struct{}, checkWorkers)
-	var wg sync.WaitGroup
+	queue := make(chan []int, len(hosts))
 	for _, indexes := range hosts {
+		queue <- indexes
+	}
+	close(queue)
+	var wg sync.WaitGroup
+	for range min(checkWorkers, len(hosts)) {
 		wg.Go(func() {
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-			case <-ctx.Done():
-				return
-			}
-			for _, i := range indexes {
-				if ctx.Err() != nil {
-					return
+			for indexes := range queue {
+				for _, i := range indexes {
+					if ctx.Err() != nil {
+						return
+					}
+					b.set(i, lookAt(ctx, p, list[i], list[i].own, each))
 				}
-				b.set(i, lookAt(ctx, p, list[i], list[i].own, each))
 			}
 		})
 	}

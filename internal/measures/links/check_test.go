@@ -100,7 +100,7 @@ func (s stubborn) Fetch(ctx context.Context, r probe.Request) probe.Exchange {
 func TestCheckDoesNotDependOnTheProberObeyingIt(t *testing.T) {
 	s := startSite(t)
 	s.SetPage("/", `<a href="{{1}}/never">n</a><a href="{{2}}/ok">o</a>`)
-	rep, err := Check(t.Context(), stubborn{realProbe()}, s.URL(), CheckOptions{Deadline: time.Second})
+	rep, err := Check(t.Context(), stubborn{realProbe()}, s.URL(), CheckOptions{Deadline: 2 * time.Second})
 	if err != nil || outcomes(rep)[s.Foreign(1, "/never")] != "unknown deadline" || outcomes(rep)[s.Foreign(2, "/ok")] == "" {
 		t.Errorf("report %+v, %v", rep, err)
 	}

@@ -72,7 +72,7 @@ func (c Config) validate() error {
 // Deps is what identity needs from others.
 type Deps struct {
 	DB  *state.DB
-	Now func() time.Time
+	Now func() time.Time // nil: the machine's clock
 	Log *slog.Logger
 }
 
@@ -97,8 +97,11 @@ func New(cfg Config, deps Deps) (*Identity, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if deps.DB == nil || deps.Now == nil || deps.Log == nil {
-		return nil, garrison.Errorf(garrison.Invalid, "identity: needs a database, a clock and a logger")
+	if deps.DB == nil || deps.Log == nil {
+		return nil, garrison.Errorf(garrison.Invalid, "identity: needs a database and a logger")
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
 	}
 	return &Identity{cfg: cfg, db: deps.DB, clock: deps.Now, log: deps.Log,
 		slots: make(chan struct{}, max(1, runtime.NumCPU()/2))}, nil

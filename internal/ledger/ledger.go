@@ -70,7 +70,7 @@ func within(path, dir string) bool {
 // Deps is what a ledger needs from others.
 type Deps struct {
 	Log *slog.Logger
-	Now func() time.Time
+	Now func() time.Time // nil: the machine's clock
 	// Beat returns what a heartbeat says besides its own fields (at, from, to, head,
 	// prev, gap_from): listeners, measures switched on. May be nil. Called every
 	// Config.Beat and never twice at once.
@@ -107,8 +107,11 @@ func New(cfg Config, deps Deps) (*Ledger, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if deps.Log == nil || deps.Now == nil {
-		return nil, garrison.Errorf(garrison.Invalid, "ledger: needs a logger and a clock")
+	if deps.Log == nil {
+		return nil, garrison.Errorf(garrison.Invalid, "ledger: needs a logger")
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
 	}
 	return &Ledger{cfg: cfg, deps: deps, reader: &Reader{dir: logDir(cfg.Dir)}}, nil
 }

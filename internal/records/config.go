@@ -39,7 +39,7 @@ func DefaultConfig() Config {
 		GroupCommit:   10 * time.Millisecond,
 		IdleCommit:    250 * time.Millisecond,
 		SegmentEvery:  2 * time.Minute,
-		SegmentRows:   2_000_000,
+		SegmentRows:   1_000_000,
 		MergeRows:     64_000_000,
 		RetentionDays: 180,
 		MinFree:       256 << 20,

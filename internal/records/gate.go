@@ -13,7 +13,7 @@ type gate struct {
 
 const (
 	tokenBytes = 64 << 10
-	gateTokens = 2048 // 128 MiB
+	gateTokens = 1024 // 64 MiB
 )
 
 func newGate() *gate {

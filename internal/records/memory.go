@@ -55,7 +55,7 @@ type generation struct {
 }
 
 func newGeneration(shard int, first uint64, now time.Time) *generation {
-	return &generation{shard: shard, table: rows.NewTable(), book: newBook(), minutes: map[int64]*segment.Minute{}, first: first, began: now}
+	return &generation{shard: shard, table: rows.NewSharing(), book: newBook(), minutes: map[int64]*segment.Minute{}, first: first, began: now}
 }
 
 // maxTable is how many bytes of texts a generation may hold before it is cut.

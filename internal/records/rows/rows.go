@@ -3,6 +3,7 @@ package rows
 import (
 	"cmp"
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strings"
@@ -77,15 +78,22 @@ func (r *Row) Span() (from, until int64) {
 }
 
 // Table keeps what rows refer to by number: texts, each behind its length, and IPv6
-// addresses. The same text may stand in it more than once; looking for it would cost
-// more than the bytes.
+// addresses. The same text may stand in it more than once: only among recent ones is
+// it looked for, because a full index would cost more than the bytes.
 type Table struct {
-	texts []byte
-	addrs []netip.Addr
+	texts  []byte
+	addrs  []netip.Addr
+	recent []uint32 // number plus one of the last text with this hash
+	seed   maphash.Seed
 }
+
+const recentTexts = 1 << 16
 
 // NewTable returns an empty table.
 func NewTable() *Table { return &Table{} }
+
+// NewSharing returns an empty table for rows that repeat their texts.
+func NewSharing() *Table { return &Table{recent: make([]uint32, recentTexts), seed: maphash.MakeSeed()} }
 
 // Bytes returns what the table takes in memory, about.
 func (t *Table) Bytes() int { return len(t.texts) + 24*len(t.addrs) }
@@ -94,6 +102,13 @@ func (t *Table) Bytes() int { return len(t.texts) + 24*len(t.addrs) }
 // owner starts another long before.
 func (t *Table) Add(s []byte) uint32 {
 	id := uint32(len(t.texts))
+	if t.recent != nil {
+		slot := &t.recent[maphash.Bytes(t.seed, s)%recentTexts]
+		if *slot != 0 && t.Text(*slot-1) == string(s) {
+			return *slot - 1
+		}
+		*slot = id + 1
+	}
 	t.texts = append(binary.AppendUvarint(t.texts, uint64(len(s))), s...)
 	return id
 }

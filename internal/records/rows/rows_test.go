@@ -63,7 +63,7 @@ func TestRowKeepsTheRecord(t *testing.T) {
 
 func TestMergeEqualsSort(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	tab := NewTable()
+	tab := NewSharing()
 	for runs := range 9 {
 		var parts [][]Row
 		var all []Row

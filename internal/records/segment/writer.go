@@ -92,7 +92,7 @@ func (b *Builder) create(class rows.Class) (*partWriter, error) {
 		received = receivedLag
 	}
 	p.out = parquet.NewGenericWriter[record](p.buf,
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}),
 		parquet.MaxRowsPerRowGroup(RowsPerGroup),
 		parquet.PageBufferSize(pageBytes),
 		parquet.DictionaryMaxBytes(maxDict),

@@ -138,3 +138,7 @@ func (w *Writer) Close() error {
 	err := w.Sync()
 	return errors.Join(err, w.file.Close())
 }
+
+// Break puts the writer in the state that a failed sync leaves. Tests of the states
+// above it use it where no disk can be made to fail.
+func (w *Writer) Break(err error) { w.broken = err }

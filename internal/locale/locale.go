@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -139,8 +140,12 @@ func Lookup(lang, key string, args map[string]any) (string, bool) {
 
 func plural(n any) any {
 	switch v := n.(type) {
-	case int, int8, int16, int32, int64, string:
+	case int, int8, int16, int32, int64:
 		return v
+	case string: // a number written for people, "1,204", or the word for unknown
+		if n, err := strconv.ParseInt(strings.ReplaceAll(v, ",", ""), 10, 64); err == nil {
+			return n
+		}
 	case uint64:
 		return int64(v)
 	case float64:

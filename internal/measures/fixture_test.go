@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -144,7 +145,8 @@ func (r *register) Of(_ context.Context, kind garrison.SubjectKind) ([]garrison.
 type told struct {
 	mu    sync.Mutex
 	calls []string
-	fail  bool
+	fail  bool   // every call fails
+	only  string // calls that begin with this fail
 }
 
 var errTold = errors.New("not now")
@@ -152,10 +154,11 @@ var errTold = errors.New("not now")
 func (c *told) call(format string, args ...any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fail {
+	text := fmt.Sprintf(format, args...)
+	if c.fail || c.only != "" && strings.HasPrefix(text, c.only) {
 		return errTold
 	}
-	c.calls = append(c.calls, fmt.Sprintf(format, args...))
+	c.calls = append(c.calls, text)
 	return nil
 }
 

@@ -278,6 +278,15 @@ func TestHostileFrontPages(t *testing.T) {
 	}
 }
 
+func TestMarkupBeyondItsLimitIsReported(t *testing.T) {
+	s := startSite(t)
+	s.SetPage("/", `<a href="{{1}}/ok">1</a><a href="/`+strings.Repeat("x", 2*maxTokenSize)+`">2</a><a href="{{1}}/dead">3</a>`)
+	res := run(t, DefaultConfig(), testProbe(nil), s.URL(), measures.Env{})
+	if res.Outcome == garrison.Pass || res.Complete || !strings.Contains(strings.Join(res.Truncated, " "), "markup") {
+		t.Errorf("outcome %s, complete %v, truncated %v", res.Outcome, res.Complete, res.Truncated)
+	}
+}
+
 func TestAnIncompleteRunGoesOnLookingAtWhatIsKnown(t *testing.T) {
 	s := startSite(t)
 	s.SetPage("/", `<a href="/p">p</a>`)

@@ -73,7 +73,8 @@ func TestFullDiskRefusesAndResumes(t *testing.T) {
 		t.Fatalf("health %+v", h)
 	}
 	offered := make(chan error, 1)
-	go func() { offered <- s.Offer(fromDevice(g.Batch(100))) }()
+	late := fromDevice(g.Batch(100))
+	go func() { offered <- s.Offer(late) }()
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}

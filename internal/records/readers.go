@@ -14,6 +14,7 @@ type readers struct {
 	parts map[string]*openPart
 	trees map[string]*segment.Tree
 	clock int64
+	pool  *segment.Pool
 }
 
 type openPart struct {
@@ -26,10 +27,11 @@ type openPart struct {
 const (
 	maxOpenParts = 256
 	maxTrees     = 256
+	poolBytes    = 96 << 20
 )
 
 func newReaders() *readers {
-	return &readers{parts: map[string]*openPart{}, trees: map[string]*segment.Tree{}}
+	return &readers{parts: map[string]*openPart{}, trees: map[string]*segment.Tree{}, pool: segment.NewPool(poolBytes)}
 }
 
 // part returns a reader that the caller gives back with the function.
@@ -66,6 +68,7 @@ func (o *readers) leave(x *openPart) {
 	defer o.mu.Unlock()
 	x.users--
 	if x.gone && x.users == 0 {
+		o.pool.Forget(x.r)
 		x.r.Close()
 	}
 }
@@ -93,6 +96,7 @@ func (o *readers) drop(path string) {
 	delete(o.parts, path)
 	x.gone = true
 	if x.users == 0 {
+		o.pool.Forget(x.r)
 		x.r.Close()
 	}
 }

@@ -272,7 +272,7 @@ func (l *lookup) part(ref *segmentRef, p segment.Part) error {
 	r, leave, err := l.s.open.part(dir, p)
 	if err == nil {
 		defer leave()
-		err = r.Find(l.q.IP, l.q.Port, func(t *rows.Table, row *rows.Row) error {
+		err = r.Find(l.s.open.pool, l.q.IP, l.q.Port, func(t *rows.Table, row *rows.Row) error {
 			h := hit{}
 			t.NAT(row, &h.nat)
 			if !l.wanted(&h.nat) {

@@ -131,14 +131,15 @@ func (r *Reader) tailSum(tail int64) (string, error) {
 func (r *Reader) Sum() (string, error) { return r.tailSum(0) }
 
 // Find yields every row for which the outside address is ip and port lies in its
-// ports. Rows are valid until yield returns.
-func (r *Reader) Find(ip netip.Addr, port uint16, yield func(t *rows.Table, row *rows.Row) error) (err error) {
+// ports. Rows are valid until yield returns; texts of their table stay. The pool keeps
+// what was decoded for the next question.
+func (r *Reader) Find(pool *Pool, ip netip.Addr, port uint16, yield func(t *rows.Table, row *rows.Row) error) (err error) {
 	defer r.guard(&err)
 	key := SortKey(ip)
 	if key < r.part.MinIP || key > r.part.MaxIP {
 		return nil
 	}
-	for _, g := range r.pf.RowGroups() {
+	for i, g := range r.pf.RowGroups() {
 		from, until, err := r.locate(g, key, ip, port)
 		if err != nil {
 			return r.wrap(err)
@@ -146,26 +147,39 @@ func (r *Reader) Find(ip netip.Addr, port uint16, yield func(t *rows.Table, row 
 		if from >= until {
 			continue
 		}
-		t := rows.NewTable()
-		s := &Stream{r: r, table: t, size: int(min(until-from, batchRows))}
-		if err := s.enter(g, from); err != nil {
-			return r.wrap(err)
-		}
-		err = s.upTo(until-from, func(batch []rows.Row) error {
-			for i := range batch {
-				if batch[i].OutPort <= port && port <= batch[i].OutLast {
-					if err := yield(t, &batch[i]); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		})
-		s.leave()
-		if err != nil {
+		if err := r.findIn(pool, i, g, from, until, port, yield); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (r *Reader) findIn(pool *Pool, i int, g parquet.RowGroup, from, until int64, port uint16, yield func(t *rows.Table, row *rows.Row) error) error {
+	s := pool.take(r, i)
+	if s == nil {
+		s = &Stream{r: r, table: rows.NewTable(), size: lookupRows}
+		if err := s.enter(g, from); err != nil {
+			return r.wrap(err)
+		}
+	} else if err := s.seek(from); err != nil {
+		s.leave()
+		return r.wrap(err)
+	}
+	err := s.upTo(until-from, func(batch []rows.Row) error {
+		for i := range batch {
+			if batch[i].OutPort <= port && port <= batch[i].OutLast {
+				if err := yield(s.table, &batch[i]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.leave()
+		return err
+	}
+	pool.put(r, i, s)
 	return nil
 }
 

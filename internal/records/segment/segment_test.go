@@ -64,7 +64,11 @@ func build(t *testing.T, n, ips int, lag bool) (string, []Part, *rows.Table, []r
 
 func TestStreamReadsWhatWasWritten(t *testing.T) {
 	for _, lag := range []bool{false, true} {
-		dir, parts, tab, rs := build(t, 300_000, 500, lag)
+		n := 20_000
+		if lag {
+			n = 360_000 // more than one row group
+		}
+		dir, parts, tab, rs := build(t, n, 500, lag)
 		if len(parts) != 3 {
 			t.Fatalf("%d parts, want 3", len(parts))
 		}
@@ -111,10 +115,12 @@ func TestStreamReadsWhatWasWritten(t *testing.T) {
 }
 
 func TestFindEqualsAScan(t *testing.T) {
-	for _, ips := range []int{1, 3, 400} {
-		dir, parts, tab, rs := build(t, 300_000, ips, true)
+	for ips, n := range map[int]int{1: 20_000, 3: 50_000, 400: 360_000} {
+		dir, parts, tab, rs := build(t, n, ips, true)
 		r := rand.New(rand.NewPCG(9, uint64(ips)))
-		for q := range 60 {
+		pool := NewPool(8 << 20)
+		open := map[string]*Reader{}
+		for q := range 40 {
 			ref := rs[r.IntN(len(rs))]
 			ip, port := tab.IP(ref.Out, ref.OutFam), ref.OutPort
 			if q%3 == 0 {
@@ -128,11 +134,15 @@ func TestFindEqualsAScan(t *testing.T) {
 			}
 			got := 0
 			for _, p := range parts {
-				rd, err := Open(dir, p)
-				if err != nil {
-					t.Fatal(err)
+				rd := open[p.File]
+				if rd == nil {
+					var err error
+					if rd, err = Open(dir, p); err != nil {
+						t.Fatal(err)
+					}
+					open[p.File] = rd
 				}
-				if err := rd.Find(ip, port, func(ft *rows.Table, row *rows.Row) error {
+				if err := rd.Find(pool, ip, port, func(ft *rows.Table, row *rows.Row) error {
 					if ft.IP(row.Out, row.OutFam) != ip || port < row.OutPort || port > row.OutLast {
 						t.Fatalf("Find(%v, %d) yields %+v", ip, port, row)
 					}
@@ -141,7 +151,6 @@ func TestFindEqualsAScan(t *testing.T) {
 				}); err != nil {
 					t.Fatal(err)
 				}
-				rd.Close()
 			}
 			if got != want {
 				t.Fatalf("%d addresses: Find(%v, %d) yields %d rows, a scan %d", ips, ip, port, got, want)
@@ -161,7 +170,7 @@ func TestFlippedByteIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(7, 7))
-	for range 200 {
+	for range 100 {
 		bad := append([]byte(nil), good...)
 		at := r.IntN(len(bad))
 		bad[at] ^= 1 << r.IntN(8)

@@ -13,6 +13,9 @@ import (
 // batchRows is how many rows a Stream hands over at once.
 const batchRows = 4096
 
+// lookupRows is the same where a question reads few rows.
+const lookupRows = 256
+
 // Stream reads a file's rows in order, column by column.
 type Stream struct {
 	r      *Reader
@@ -70,6 +73,34 @@ func (s *Stream) enter(g parquet.RowGroup, row int64) error {
 		}
 	}
 	return nil
+}
+
+// seek moves within the group that was entered; dictionaries stay decoded.
+func (s *Stream) seek(row int64) error {
+	for i := range s.cols {
+		c := &s.cols[i]
+		if c.page != nil {
+			parquet.Release(c.page)
+			c.page = nil
+		}
+		if err := c.pages.SeekToRow(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// weight is about how many bytes the stream holds in memory.
+func (s *Stream) weight() int {
+	n := s.table.Bytes() + s.size*8*(columns+6)
+	for i := range s.cols {
+		c := &s.cols[i]
+		n += pageBytes + 8*(len(c.dictInts)+len(c.dictTexts)) + 16*len(c.dictFixed)
+		if c.dict != nil {
+			n += int(c.dict.Size())
+		}
+	}
+	return n
 }
 
 func (s *Stream) leave() {

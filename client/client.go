@@ -11,7 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"garrison"
@@ -26,21 +26,25 @@ type Config struct {
 	Token  string
 	Roots  []byte // PEM of further certificate authorities; empty: the system's only
 	Lang   string // "zh-CN" or "en": language of texts in answers
+	// Find returns where the server is now; it is asked while an import waits for a
+	// server that went away, which may come back on another port. May be nil.
+	Find func() (string, bool)
 }
 
 // Client calls one server.
 type Client struct {
-	base  string
-	token string
-	lang  string
-	http  *http.Client
+	base   atomic.Pointer[string]
+	locate func() (string, bool)
+	token  string
+	lang   string
+	http   *http.Client
 }
 
 // New builds a client; nothing is contacted.
 func New(cfg Config) (*Client, error) {
-	u, err := url.Parse(cfg.Server)
-	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, garrison.Errorf(garrison.Invalid, "server %q is not an https address such as https://localhost:8443", cfg.Server)
+	base, err := baseOf(cfg.Server)
+	if err != nil {
+		return nil, err
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
@@ -52,15 +56,37 @@ func New(cfg Config) (*Client, error) {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.Proxy = nil // the operator named the server; nothing else is contacted
 	tr.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	return &Client{
-		base:  strings.TrimSuffix(u.Scheme+"://"+u.Host, "/"),
-		token: cfg.Token,
-		lang:  cfg.Lang,
+	c := &Client{
+		locate: cfg.Find,
+		token:  cfg.Token,
+		lang:   cfg.Lang,
 		http: &http.Client{
 			Transport:     tr,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}, nil
+	}
+	c.base.Store(&base)
+	return c, nil
+}
+
+func baseOf(server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return "", garrison.Errorf(garrison.Invalid, "server %q is not an https address such as https://localhost:8443", server)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// find looks where the server is now.
+func (c *Client) find() {
+	if c.locate == nil {
+		return
+	}
+	if server, ok := c.locate(); ok {
+		if base, err := baseOf(server); err == nil {
+			c.base.Store(&base)
+		}
+	}
 }
 
 // request is one call.
@@ -86,7 +112,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		}
 		body, ctype = bytes.NewReader(raw), "application/json"
 	}
-	target := c.base + r.path
+	target := *c.base.Load() + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
@@ -111,7 +137,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s %s: %w", r.method, r.path, ctx.Err())
 		}
-		return nil, garrison.Errorf(garrison.Unavailable, "no answer from %s: %w; is Garrison running there?", c.base, err)
+		return nil, garrison.Errorf(garrison.Unavailable, "no answer from %s: %w; is Garrison running there?", *c.base.Load(), err)
 	}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()

@@ -30,6 +30,7 @@ const retryFor = 60 * time.Second
 type ImportOptions struct {
 	Kind, Format string
 	Source       string // name of the source the records are put down to; empty: "import"
+	Zone         string // IANA zone of times that carry none; empty: Asia/Shanghai
 	// Refused takes one JSON line for every line that was not stored.
 	Refused io.Writer
 	// Progress is told after every part; may be nil.
@@ -150,12 +151,12 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 // deliver sends one part and waits, for a while, for a server that is away.
 func (c *Client) deliver(ctx context.Context, o ImportOptions, part int, body []byte) (Delivery, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "garrison-import/1\n%s\n%s\n%s\n%d\n", o.Kind, o.Format, o.Source, part)
+	fmt.Fprintf(h, "garrison-import/1\n%s\n%s\n%s\n%s\n%d\n", o.Kind, o.Format, o.Source, o.Zone, part)
 	h.Write(body)
 	r := request{
 		method:      "POST",
 		path:        "/api/records",
-		query:       url.Values{"kind": {o.Kind}, "format": {o.Format}, "source": {o.Source}},
+		query:       url.Values{"kind": {o.Kind}, "format": {o.Format}, "source": {o.Source}, "zone": {o.Zone}},
 		body:        body,
 		contentType: "text/plain; charset=utf-8",
 		header:      map[string]string{"Idempotency-Key": hex.EncodeToString(h.Sum(nil))},
@@ -167,6 +168,7 @@ func (c *Client) deliver(ctx context.Context, o ImportOptions, part int, body []
 		if garrison.CodeOf(err) != garrison.Unavailable || time.Now().After(deadline) {
 			return d, err
 		}
+		c.find()
 		select {
 		case <-ctx.Done():
 			return d, ctx.Err()

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -142,7 +145,7 @@ func New(deps Deps) (*API, error) {
 	}
 	a := &API{deps: deps, perms: map[string]string{}}
 	mux := http.NewServeMux()
-	cfg := huma.DefaultConfig("Garrison", deps.Version)
+	cfg := huma.DefaultConfig("Garrison", contractVersion)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil // no $schema links made from the Host header
 	cfg.Transformers = []huma.Transformer{a.ownProblem}
@@ -170,8 +173,32 @@ func New(deps Deps) (*API, error) {
 // Handler serves everything under /api/.
 func (a *API) Handler() http.Handler { return a.handler }
 
+// contractVersion is the version of the contract, not of the program: it changes when
+// the contract does.
+const contractVersion = "1.0.0"
+
 // Contract returns the OpenAPI document; it needs no running parts.
-func (a *API) Contract() ([]byte, error) { return a.huma.OpenAPI().MarshalJSON() }
+func (a *API) Contract() ([]byte, error) {
+	raw, err := a.huma.OpenAPI().MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("write the contract: %w", err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, raw, "", " "); err != nil {
+		return nil, fmt.Errorf("write the contract: %w", err)
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}
+
+// Document returns the contract without any part of an installation.
+func Document() ([]byte, error) {
+	a, err := New(Deps{})
+	if err != nil {
+		return nil, err
+	}
+	return a.Contract()
+}
 
 func (a *API) declare() {
 	a.declareOpen()

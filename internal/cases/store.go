@@ -136,11 +136,16 @@ func (s *Cases) migrate(ctx context.Context) error {
 	if err := s.deps.DB.Migrate(ctx, "cases", sub); err != nil {
 		return fmt.Errorf("migrate cases: %w", err)
 	}
+	s.Register()
+	return nil
+}
+
+// Register makes the tables part of the audit without starting anything.
+func (s *Cases) Register() {
 	s.deps.DB.RegisterTable(state.Table{Kind: kindCase, Rows: caseRows})
 	s.deps.DB.RegisterTable(state.Table{Kind: kindFinding, Rows: findingRows})
 	s.deps.DB.RegisterTable(state.Table{Kind: kindStep, Rows: stepRows})
 	s.deps.DB.RegisterCheck("cases_number", checkNumbers)
-	return nil
 }
 
 func caseRows(ctx context.Context, q state.Querier, yield func(id string, doc any) error) error {

@@ -62,7 +62,7 @@ func readInstall(data string) (install, error) {
 	if in.Format != installFormat {
 		return in, garrison.Errorf(garrison.Invalid, "data directory %q has format %d; this program reads format %d", data, in.Format, installFormat)
 	}
-	return in, nil
+	return in.at(data), nil
 }
 
 // ensureInstall makes the directories and the installation's own description.
@@ -82,9 +82,9 @@ func ensureInstall(cfg config.Config, now time.Time) (install, error) {
 	if err := os.Remove(probe); err != nil {
 		return install{}, fmt.Errorf("data directory %q: %w", cfg.Data, err)
 	}
-	keys, err := filepath.Abs(cfg.KeyDir())
+	keys, err := keyPath(cfg.Data, cfg.KeyDir())
 	if err != nil {
-		return install{}, fmt.Errorf("key directory %q: %w", cfg.KeyDir(), err)
+		return install{}, err
 	}
 	in, err := readInstall(cfg.Data)
 	switch {
@@ -105,7 +105,35 @@ func ensureInstall(cfg config.Config, now time.Time) (install, error) {
 	if err != nil {
 		return install{}, err
 	}
-	return in, atomicfile.WriteFile(installPath(cfg.Data), append(raw, '\n'), 0o644)
+	if err := atomicfile.WriteFile(installPath(cfg.Data), append(raw, '\n'), 0o644); err != nil {
+		return install{}, err
+	}
+	return in.at(cfg.Data), nil
+}
+
+// keyPath is how the key directory is written down: relative where it lies below the
+// data directory, so that a copy of the whole finds its own keys, else absolute.
+func keyPath(data, keys string) (string, error) {
+	d, err := filepath.Abs(data)
+	if err != nil {
+		return "", fmt.Errorf("data directory %q: %w", data, err)
+	}
+	k, err := filepath.Abs(keys)
+	if err != nil {
+		return "", fmt.Errorf("key directory %q: %w", keys, err)
+	}
+	if rel, err := filepath.Rel(d, k); err == nil && filepath.IsLocal(rel) {
+		return rel, nil
+	}
+	return k, nil
+}
+
+// at makes the key directory a path that can be opened.
+func (in install) at(data string) install {
+	if !filepath.IsAbs(in.Keys) {
+		in.Keys = filepath.Join(data, in.Keys)
+	}
+	return in
 }
 
 // newOrigin names a log after the machine, with enough chance that no two share it.

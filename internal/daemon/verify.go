@@ -122,7 +122,7 @@ func verifyState(ctx context.Context, lay layout, in install, entries *ledger.Re
 		return err
 	}
 	return transcript.VerifyDir(ctx, lay.transcript.Dir, func(yield func(string) error) error {
-		return runner.Transcripts(ctx, func(digest string) error {
+		return runner.Digests(ctx, func(digest string) error {
 			v.Transcripts++
 			return yield(digest)
 		})
@@ -169,13 +169,15 @@ func owners(ctx context.Context, db *state.DB, in install) (*measures.Runner, er
 	if err != nil {
 		return nil, err
 	}
-	for _, register := range []func() error{
-		func() error { return reg.Register(ctx) }, who.Register, func() error { return plan.Migrate(ctx) },
-		func() error { return runner.Register(ctx) }, func() error { return work.Register(ctx) }, func() error { return clauses.Register(ctx) },
-	} {
-		if err := register(); err != nil {
-			return nil, err
-		}
+	reg.Register()
+	runner.Register()
+	work.Register()
+	clauses.Register()
+	if err := plan.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	if err := who.Register(); err != nil {
+		return nil, err
 	}
 	return runner, nil
 }

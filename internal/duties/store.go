@@ -67,10 +67,15 @@ func (d *Duties) migrate(ctx context.Context) error {
 	if err := d.deps.DB.Migrate(ctx, "duties", sub); err != nil {
 		return fmt.Errorf("migrate duties: %w", err)
 	}
+	d.Register()
+	return nil
+}
+
+// Register makes the table part of the audit without starting anything.
+func (d *Duties) Register() {
 	d.deps.DB.RegisterTable(state.Table{Kind: kindStanding, Rows: func(ctx context.Context, q state.Querier, yield func(string, any) error) error {
 		return eachStanding(ctx, q, func(s standingDoc) error { return yield(string(s.Duty), s) })
 	}})
-	return nil
 }
 
 // eachStanding reads the present standings. The columns beside the document are for

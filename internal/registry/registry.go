@@ -100,6 +100,9 @@ func (r *Registry) Start(ctx context.Context) error {
 	return nil
 }
 
+// Register makes the tables part of the audit without starting anything.
+func (r *Registry) Register() { registerTables(r.db) }
+
 // Stop ends what Start began.
 func (r *Registry) Stop(context.Context) error {
 	if r.stop != nil {

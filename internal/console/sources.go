@@ -204,14 +204,13 @@ func (d sourceData) minuteBars() []bar {
 
 func firstGaps(g []garrison.Gap, n int) []garrison.Gap { return g[:min(n, len(g))] }
 
+// whyMark says whether a reason speaks for a candidate or leaves a doubt.
 func whyMark(r garrison.Reason) string {
 	switch r.Key {
-	case "trace.why.inside", "trace.why.within", "trace.why.exact":
+	case "trace.why.inside_time", "trace.why.closed_by", "trace.why.block", "trace.why.merged":
 		return "for"
-	case "trace.why.skew_only", "trace.why.clock_suspect", "trace.why.open", "trace.why.superseded":
-		return "unk"
 	}
-	return "for"
+	return "unk"
 }
 
 func millis(d time.Duration) string {

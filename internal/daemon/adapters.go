@@ -10,7 +10,6 @@ import (
 	"garrison/evidence"
 	"garrison/internal/cases"
 	"garrison/internal/identity"
-	"garrison/internal/measures"
 	"garrison/internal/probe"
 	"garrison/internal/records"
 	"garrison/internal/registry"

@@ -283,7 +283,7 @@ func (d *Daemon) startWatching(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	list, err := all.Measures()
+	list, err := all.Measures(all.DefaultConfig())
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func owners(ctx context.Context, db *state.DB, in install) (*measures.Runner, er
 	if err != nil {
 		return nil, err
 	}
-	list, err := all.Measures()
+	list, err := all.Measures(all.DefaultConfig())
 	if err != nil {
 		return nil, err
 	}

@@ -102,12 +102,6 @@ func (d *Demo) enter(ctx context.Context, by garrison.Actor) (portal garrison.Su
 		return made.ID
 	}
 	isp := add(garrison.Subject{Kind: garrison.Unit, Name: "檀溪宽带网络有限公司", Responsible: "梁序"})
-	if isp != "" {
-		// The topmost unit answers for itself.
-		if err = d.ownItself(ctx, isp, by); err != nil {
-			return "", err
-		}
-	}
 	noc := add(garrison.Subject{Kind: garrison.Unit, Name: "网络运行部", Owner: isp, Responsible: "周砚"})
 	town := add(garrison.Subject{Kind: garrison.Unit, Name: "青檀县人民政府办公室", Owner: isp, Responsible: "陆川"})
 	for _, p := range []struct {
@@ -133,16 +127,6 @@ func (d *Demo) enter(ctx context.Context, by garrison.Actor) (portal garrison.Su
 			Attributes: map[string]string{"number": fmt.Sprintf("TX-%05d", 10001+i), "inside": fmt.Sprintf("100.64.0.%d", i+1)}})
 	}
 	return portal, err
-}
-
-func (d *Demo) ownItself(ctx context.Context, id garrison.SubjectID, by garrison.Actor) error {
-	s, err := d.deps.Registry.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	s.Owner = id
-	_, err = d.deps.Registry.Update(ctx, s, by)
-	return err
 }
 
 // Resume starts the stand-ins again where an earlier life of this installation was

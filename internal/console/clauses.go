@@ -190,12 +190,12 @@ func (f frame) clauseName(d garrison.Duty) string {
 }
 
 var (
-	articlePlain  = regexp.MustCompile(`^(\d+(?:\.\d+)?(?:-\d+(?:\.\d+)?)?)((?:\(\d+\)(?:-\(\d+\))?)?)$`)
+	articlePlain    = regexp.MustCompile(`^(\d+(?:\.\d+)?(?:-\d+(?:\.\d+)?)?)((?:\(\d+\)(?:-\(\d+\))?)?)$`)
 	articlePara     = regexp.MustCompile(`^(\d+) para\. (\d+)$`)
-	articleQuestion      = regexp.MustCompile(`^Q(\d+)(?: \(Art\.(\d+)\))?$`)
-	articlePart        = regexp.MustCompile(`^([IV]+)((?:\(\d+\))?)$`)
-	articleAnnex         = regexp.MustCompile(`^annex ([IV]+)$`)
-	romanToFigure = map[string]string{"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5"}
+	articleQuestion = regexp.MustCompile(`^Q(\d+)(?: \(Art\.(\d+)\))?$`)
+	articlePart     = regexp.MustCompile(`^([IV]+)((?:\(\d+\))?)$`)
+	articleAnnex    = regexp.MustCompile(`^annex ([IV]+)$`)
+	romanToFigure   = map[string]string{"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5"}
 )
 
 // article writes out a place in an instrument.
@@ -299,7 +299,7 @@ func (c *Console) oneClause(p *page) error {
 	v.Title, v.Question = v.Name, p.T("clauses.one_question")
 	v.Crumbs = append(v.Crumbs, crumb{v.ruleShort(v.Rule), "/clauses?rule=" + d.Rule}, crumb{Name: v.article(d.Article)})
 	v.Assessment, _ = snap.Of(d.ID)
-	v.Facts = v.factRows()
+	v.Facts = v.factRows(cat.Binds)
 	v.terms(cat)
 	v.Alike = c.alike(p.ctx(), v.frame, cat, d.ID)
 	v.neighbours(cat)
@@ -321,16 +321,16 @@ func (c *Console) oneClause(p *page) error {
 }
 
 // factRows puts the facts of a clause into words, what decides first.
-func (v clausePage) factRows() []factRow {
+func (v clausePage) factRows(terms []duties.Term) []factRow {
 	out := make([]factRow, 0, len(v.Assessment.Facts))
 	for _, x := range v.Assessment.Facts {
-		out = append(out, factRow{Fact: x, Label: v.known("duties.fact.", x.Name), Shown: v.factValue(x)})
+		out = append(out, factRow{Fact: x, Label: v.known("duties.fact.", x.Name), Shown: v.factValue(x, terms)})
 	}
 	return out
 }
 
 // factValue writes a fact's value for people; the raw value is what a verifier reads.
-func (f frame) factValue(x garrison.Fact) string {
+func (f frame) factValue(x garrison.Fact, terms []duties.Term) string {
 	switch {
 	case x.Value == "true" || x.Value == "false":
 		return f.yesNo(x.Value)
@@ -341,7 +341,7 @@ func (f frame) factValue(x garrison.Fact) string {
 	case x.Name == "profile" || x.Name == "binds":
 		var names []string
 		for b := range strings.SplitSeq(x.Value, ",") {
-			names = append(names, f.known("duties.binds.", b))
+			names = append(names, f.term(terms, b))
 		}
 		return strings.Join(names, f.T("work.and"))
 	case strings.HasSuffix(x.Name, "_seconds") || strings.HasSuffix(x.Name, "_seconds_24h"):
@@ -353,18 +353,21 @@ func (f frame) factValue(x garrison.Fact) string {
 }
 
 func (v *clausePage) terms(cat *duties.Catalogue) {
-	find := func(list []duties.Term, id string) string {
-		for _, t := range list {
-			if t.ID == id {
-				return v.In(t.Text)
-			}
-		}
-		return id
-	}
 	for _, b := range v.Duty.Binds {
-		v.Binds = append(v.Binds, find(cat.Binds, b))
+		v.Binds = append(v.Binds, v.term(cat.Binds, b))
 	}
-	v.Discharge, v.Capability = find(cat.Discharges, v.Duty.Discharge), find(cat.Capabilities, v.Duty.Capability)
+	v.Discharge, v.Capability = v.term(cat.Discharges, v.Duty.Discharge), v.term(cat.Capabilities, v.Duty.Capability)
+}
+
+// term is a word of the catalogue's own vocabularies; one it does not have is shown
+// as it is.
+func (f frame) term(list []duties.Term, id string) string {
+	for _, t := range list {
+		if t.ID == id {
+			return f.In(t.Text)
+		}
+	}
+	return id
 }
 
 func (c *Console) alike(ctx context.Context, f frame, cat *duties.Catalogue, id garrison.DutyID) []clauseGroup {

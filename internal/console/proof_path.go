@@ -90,7 +90,7 @@ func (c *Console) provePath(p *page, f frame, r garrison.EvidenceRef) *proofPath
 		out.broken(f, f.T("clauses.path.entry"), f.T("clauses.path.entry_other", "n", f.Num(int64(r.Index))), r.Digest)
 		return out
 	}
-	out.good(f.T("clauses.path.entry"), f.T("clauses.path.entry_line", "index", f.Num(int64(r.Index)), "type", f.known("clauses.entry.", e.Type)), r.Digest)
+	out.good(f.T("clauses.path.entry"), f.T("clauses.path.entry_line", "index", f.Num(int64(r.Index)), "type", f.known("entry.type.", e.Type)), r.Digest)
 	c.checkpointStep(p, f, out, raw, r)
 	return out
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -445,12 +446,36 @@ func (c *Console) retireSubject(p *page) error {
 
 // refusedForm shows a form again with what was typed and which field is wrong.
 func (c *Console) refusedForm(p *page, v subjectForm, err error) error {
-	s, status := c.say(p.lang, err)
+	s, status := c.say(p.lang, named(p, err))
 	if s.ID != "" || garrison.CodeOf(err) == garrison.NotFound {
 		return err
 	}
 	v.Message, v.Wrong = cmp.Or(s.Detail, s.Title), wrongField(v.Subject.Kind, err)
 	return c.subjectForm(p, v, status)
+}
+
+// named is a refusal of the register with the field called as the form calls it.
+func named(p *page, err error) error {
+	var e *garrison.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	field, ok := e.Args["field"].(string)
+	if !ok {
+		return err
+	}
+	f := frame{Lang: p.lang}
+	name := f.attributeName(field)
+	switch field {
+	case "name":
+		name = f.T("register.name")
+	case "responsible":
+		name = f.T("register.responsible")
+	}
+	out := *e
+	out.Args = maps.Clone(e.Args)
+	out.Args["field"] = name
+	return &out
 }
 
 // wrongField says which field of the form a refusal of the register is about.

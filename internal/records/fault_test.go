@@ -104,6 +104,10 @@ func TestNoSpaceInTheMiddleOfAWrite(t *testing.T) {
 	w := newWorld(t)
 	onSmallDisk(t, w, "6m")
 	w.cfg.MinFree, w.cfg.SegmentRows, w.cfg.SegmentEvery = 0, math.MaxInt32, time.Hour
+	ballast := filepath.Join(w.cfg.Dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s := w.start()
 	g := storetest.NewGenerator(6, storetest.DefaultScale())
 	stored := 0
@@ -119,6 +123,17 @@ func TestNoSpaceInTheMiddleOfAWrite(t *testing.T) {
 	}
 	if s.Health().Accepting {
 		t.Fatal("the disk never became full")
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "intake resumes by itself", func() bool {
+		ack, err := s.Append(context.Background(), fromDevice(g.Batch(10)))
+		stored += ack.Stored
+		return err == nil
+	})
+	if _, found := w.verify(); len(found) > 0 {
+		t.Fatalf("what was not written whole is still there: %+v", found)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -146,6 +161,11 @@ func TestFailedSyncStopsAcknowledging(t *testing.T) {
 	if h := s.Health(); h.Accepting || h.Why.Key != "error.records.sync_failed" {
 		t.Fatalf("health %+v", h)
 	}
+	from := time.Now()
+	eventually(t, 20*time.Second, "what came after is a gap", func() bool {
+		c := w.coverage(s, from.Add(time.Second), from.Add(2*time.Second))
+		return !c.Complete && strings.Contains(causes(c.Gaps), causeStalled)
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_ = s.Stop(ctx)
@@ -266,4 +286,108 @@ func TestRetentionRemovesOnlyWithAnEntry(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d expiry entries, want 1", n)
 	}
+}
+
+// crashed returns a world with what a kill would leave of w now.
+func (w *world) crashed() *world {
+	w.t.Helper()
+	c := newWorld(w.t)
+	// The ledger first: what it holds was in the store before.
+	b, err := os.ReadFile(filepath.Join(w.dir, "ledger"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, "ledger"), b, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, d := range []string{"records", "keys"} {
+		if err := os.CopyFS(filepath.Join(c.dir, d), os.DirFS(filepath.Join(w.dir, d))); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if c.ledger, err = storetest.OpenLedger(filepath.Join(c.dir, "ledger")); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.ledger.Close() })
+	return c
+}
+
+func TestSameKeyAfterACrash(t *testing.T) {
+	w := newWorld(t)
+	s := w.start()
+	b := fromDevice(storetest.NewGenerator(50, storetest.DefaultScale()).Batch(3))
+	b.Key[0] = 7
+	if _, err := s.Append(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+	c := w.crashed()
+	w.stop(s)
+	again := c.start()
+	ack, err := again.Append(context.Background(), b)
+	if err != nil || ack != (Ack{Stored: 3, Already: true}) || len(c.all(again)) != 3 {
+		t.Fatalf("%+v, %v, %d records", ack, err, len(c.all(again)))
+	}
+	got := c.coverage(again, time.Now().Add(-time.Hour), time.Now())
+	if !strings.Contains(causes(got.Gaps), "crashed") && !strings.Contains(causes(got.Gaps), "not_installed") {
+		t.Errorf("%+v", got)
+	}
+	c.stop(again)
+}
+
+func TestTornTailIsCutAndTheRestKept(t *testing.T) {
+	w := newWorld(t)
+	s := w.start()
+	g := storetest.NewGenerator(51, storetest.DefaultScale())
+	if _, err := s.Append(context.Background(), fromDevice(g.Batch(30))); err != nil {
+		t.Fatal(err)
+	}
+	c := w.crashed()
+	w.stop(s)
+	files, err := filepath.Glob(filepath.Join(c.cfg.Dir, walDir, "*.wal"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	f, err := os.OpenFile(files[0], os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write([]byte("1GWF a frame that was only beg")); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	c.ledger.SetFail(errors.New("away")) // so that the old file stays
+	again := c.start()
+	if _, found := c.verify(); len(found) > 0 || len(again.Health().Damage) > 0 {
+		t.Errorf("%+v %+v", found, again.Health())
+	}
+	if got := len(c.all(again)); got != 30 {
+		t.Errorf("%d records", got)
+	}
+	c.ledger.SetFail(nil)
+	c.stop(again)
+	if _, found := c.verify(); len(found) > 0 {
+		t.Errorf("%+v", found)
+	}
+}
+
+// A tail that was whole and sealed is not an unfinished write, however it looks.
+func TestCutOffFramesAreDamage(t *testing.T) {
+	c := filled(t)
+	files, _ := filepath.Glob(filepath.Join(c.cfg.Dir, walDir, "*.wal"))
+	info, err := os.Stat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(files[0], info.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := c.verify(); len(found) == 0 {
+		t.Fatal("half of a write-ahead file is gone and nothing is found")
+	}
+	s := c.start()
+	_, found := c.verify()
+	if len(found) == 0 {
+		t.Error("after a start the loss is forgotten")
+	}
+	c.stop(s)
 }

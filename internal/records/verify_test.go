@@ -56,14 +56,7 @@ func filled(t *testing.T) *world {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	// A copy of the running store is what a power cut leaves.
-	crashed := newWorld(t)
-	for _, d := range []string{"records", "keys"} {
-		if err := os.CopyFS(filepath.Join(crashed.dir, d), os.DirFS(filepath.Join(w.dir, d))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	crashed.ledger = w.ledger
+	crashed := w.crashed()
 	w.stop(s)
 	return crashed
 }

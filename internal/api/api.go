@@ -72,6 +72,7 @@ type Registry interface {
 // Measures is what the API needs of the runner.
 type Measures interface {
 	States(ctx context.Context) ([]measures.MeasureState, error)
+	Rule(id garrison.RuleID) (measures.Rule, bool)
 	SetState(ctx context.Context, m garrison.MeasureID, mode measures.Mode, reason string, by garrison.Actor) error
 	RunNow(ctx context.Context, m garrison.MeasureID, s garrison.SubjectID, by garrison.Actor) (garrison.Run, error)
 	Enqueue(ctx context.Context, m garrison.MeasureID, s garrison.SubjectID, by garrison.Actor) (garrison.RunID, error)

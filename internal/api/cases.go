@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -75,9 +76,18 @@ func By(p identity.Principal) cases.By {
 	return by
 }
 
+// caseTitle is a case's title with names for what it holds ids of.
+func (a *API) caseTitle(ctx context.Context, c cases.Case) string {
+	args := c.Title.Args
+	if r, ok := a.deps.Measures.Rule(c.Rule); ok && c.Title.Key == "cases.title.rule" {
+		args = map[string]any{"rule": r.Title.In(lang(ctx)), "subject": cmp.Or(c.Name, string(c.Subject))}
+	}
+	return a.text(lang(ctx), c.Title.Key, args)
+}
+
 func (a *API) showCase(ctx context.Context, c cases.Case, steps []cases.Step) client.Case {
 	out := client.Case{
-		ID: string(c.ID), Number: c.Number, Kind: string(c.Kind), State: string(c.State), Title: a.text(lang(ctx), c.Title.Key, c.Title.Args),
+		ID: string(c.ID), Number: c.Number, Kind: string(c.Kind), State: string(c.State), Title: a.caseTitle(ctx, c),
 		Subject: string(c.Subject), Measure: string(c.Measure), Severity: c.Severity.String(), Owner: string(c.Owner),
 		Opened: stamp(c.Opened), Due: stamp(c.Due), Closed: stamp(c.Closed), Late: c.Late(a.deps.Now()), Version: c.Version,
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"garrison"
 	"garrison/client"
@@ -137,7 +138,12 @@ func (a *API) withUnheard(ctx context.Context, out client.Sources, seen map[stri
 		return out
 	}
 	for _, s := range registered {
-		if !seen[string(s.ID)] {
+		// A sender is heard under its address, whatever the register calls it.
+		id := "syslog:" + s.Attributes["address"]
+		if a, err := netip.ParseAddr(s.Attributes["address"]); err == nil {
+			id = "syslog:" + a.Unmap().String()
+		}
+		if !seen[id] {
 			out.Sources = append(out.Sources, client.Source{ID: string(s.ID), Name: s.Name, Kind: "registered", Silent: true, Registered: s.Name})
 		}
 	}

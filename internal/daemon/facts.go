@@ -41,13 +41,14 @@ func (f recordFacts) RecordState(ctx context.Context, at time.Time) (duties.Reco
 		Day: st.RecordsLastDay, Lost: st.LostLastDay, LastLook: f.d.opts.Now(), SealedUntil: st.SealedUntil,
 		FloorDays: f.d.cfg.Records.RetentionDays, ForecastKnown: fc.Known, DaysKept: fc.DaysKept, Retention: f.d.settings(),
 	}
-	if cov.Lost < 0 {
-		out.Lost = -1
-	}
 	for _, g := range cov.Gaps {
-		// Before the installation existed nobody could watch; that is no gap of ours.
-		if g.Source == "" && g.Cause != "not_installed" && g.Cause != "not_watched" {
-			out.Gaps = append(out.Gaps, g)
+		switch {
+		case g.Cause == "not_installed" || g.Cause == "not_watched" || g.Cause == "not_yet":
+			// Before the installation existed nobody could watch; that is no gap of ours.
+		case g.Source == "":
+			out.Gaps = append(out.Gaps, g) // what was lost in it is not known; its length is judged
+		case g.Cause == "lost" && g.Lost < 0:
+			out.Lost = -1
 		}
 	}
 	if !st.Health.Accepting {

@@ -72,6 +72,9 @@ func TestFullDiskRefusesAndResumes(t *testing.T) {
 	if h := s.Health(); h.Accepting || h.Why.Key != "error.records.disk_full" {
 		t.Fatalf("health %+v", h)
 	}
+	if free, _, err := diskFree(w.cfg.Dir); err != nil || free < w.cfg.MinFree {
+		t.Errorf("%d bytes are free, the reserve is %d (%v)", free, w.cfg.MinFree, err)
+	}
 	offered := make(chan error, 1)
 	late := fromDevice(g.Batch(100))
 	go func() { offered <- s.Offer(late) }()
@@ -109,6 +112,9 @@ func TestNoSpaceInTheMiddleOfAWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.start()
+	s.mu.Lock()
+	s.reserve = -1 << 40 // as when others take the space between the question and the write
+	s.mu.Unlock()
 	g := storetest.NewGenerator(6, storetest.DefaultScale())
 	stored := 0
 	for range 400 {

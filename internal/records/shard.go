@@ -434,7 +434,9 @@ func (s *Store) space(n int64) error {
 	if err != nil {
 		return fmt.Errorf("ask for free space: %w", err)
 	}
-	if free-n < s.cfg.MinFree {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if free-n < s.reserve {
 		return errReserve
 	}
 	return nil

@@ -57,6 +57,7 @@ type Store struct {
 	sealSlow time.Duration // longest from a chunk's closing to its sealing
 	failed   error         // a sync failed: nothing is acknowledged any more
 	full     error         // no space: refused until there is
+	reserve  int64         // bytes of disk left alone, from the configuration
 	since    time.Time
 	damage   []Damage      // found since the catalog was written
 	changed  chan struct{} // closed and replaced when something was sealed or cut
@@ -78,7 +79,7 @@ func New(cfg Config, deps Deps) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, deps: deps, log: deps.Log, now: deps.Now, keys: newKeyring(cfg.KeyDir), gate: newGate(), open: newReaders(),
-		days: map[int64]*dayBook{}, answers: map[[32]byte]keyAnswer{}, spoiled: map[string]bool{}, changed: make(chan struct{}),
+		days: map[int64]*dayBook{}, answers: map[[32]byte]keyAnswer{}, spoiled: map[string]bool{}, reserve: cfg.MinFree, changed: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

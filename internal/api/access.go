@@ -100,7 +100,7 @@ func (a *API) createToken(ctx context.Context, in *struct {
 	return answer(out), nil
 }
 
-func (a *API) revokeToken(ctx context.Context, in *byID) (*struct{}, error) {
+func (a *API) revokeToken(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, a.deps.Identity.RevokeToken(ctx, garrison.TokenID(in.ID), who(ctx).Actor)
 }
 

@@ -265,8 +265,9 @@ type body[T any] struct{ Body T }
 
 func answer[T any](v T) *body[T] { return &body[T]{v} }
 
-// page is the part of a question that lists share.
-type page struct {
+// Page is the part of a question that lists share. It is exported because huma fills
+// embedded structs only then.
+type Page struct {
 	After string `query:"after" maxLength:"400" doc:"where the page before ended, its next"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }

@@ -18,7 +18,7 @@ func (a *API) declareCases() {
 }
 
 func (a *API) cases(ctx context.Context, in *struct {
-	page
+	Page
 	State   string `query:"state" enum:"open,assigned,claimed,closed,refuted"`
 	Subject string `query:"subject" maxLength:"120"`
 	Finding string `query:"finding" maxLength:"120"`
@@ -41,7 +41,7 @@ func (a *API) cases(ctx context.Context, in *struct {
 	return answer(out), nil
 }
 
-func (a *API) oneCase(ctx context.Context, in *byID) (*body[client.Case], error) {
+func (a *API) oneCase(ctx context.Context, in *ByID) (*body[client.Case], error) {
 	c, steps, err := a.deps.Cases.Get(ctx, garrison.CaseID(in.ID))
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (a *API) oneCase(ctx context.Context, in *byID) (*body[client.Case], error)
 }
 
 func (a *API) act(ctx context.Context, in *struct {
-	byID
+	ByID
 	Body struct {
 		Do       string `json:"do" maxLength:"40"`
 		Note     string `json:"note,omitempty" maxLength:"4000"`
@@ -64,7 +64,7 @@ func (a *API) act(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return a.oneCase(ctx, &in.byID)
+	return a.oneCase(ctx, &in.ByID)
 }
 
 // By returns who acts on a case, with the roles that count now.

@@ -33,7 +33,7 @@ func (a *API) duties(ctx context.Context, _ *struct{}) (*body[client.Duties], er
 	return answer(out), nil
 }
 
-func (a *API) duty(ctx context.Context, in *byID) (*body[client.Duty], error) {
+func (a *API) duty(ctx context.Context, in *ByID) (*body[client.Duty], error) {
 	d, err := a.deps.Duties.Duty(ctx, garrison.DutyID(in.ID))
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ type download struct {
 	Body        []byte
 }
 
-func (a *API) bundle(ctx context.Context, in *byID) (*download, error) {
+func (a *API) bundle(ctx context.Context, in *ByID) (*download, error) {
 	d, err := a.deps.Duties.Duty(ctx, garrison.DutyID(in.ID))
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (a *API) measures(ctx context.Context, _ *struct{}) (*body[client.Measures]
 }
 
 func (a *API) switchMeasure(ctx context.Context, in *struct {
-	byID
+	ByID
 	Body struct {
 		Mode   string `json:"mode" enum:"on,degraded,off"`
 		Reason string `json:"reason" maxLength:"1000"`
@@ -50,7 +50,7 @@ func (a *API) switchMeasure(ctx context.Context, in *struct {
 }
 
 func (a *API) runMeasure(ctx context.Context, in *struct {
-	byID
+	ByID
 	Wait bool `query:"wait" default:"true" doc:"answer when the run is recorded; false: at once"`
 	Body struct {
 		Subject string `json:"subject" maxLength:"120"`
@@ -72,7 +72,7 @@ func (a *API) runMeasure(ctx context.Context, in *struct {
 }
 
 func (a *API) runs(ctx context.Context, in *struct {
-	page
+	Page
 	Measure string `query:"measure" maxLength:"80"`
 	Subject string `query:"subject" maxLength:"120"`
 }) (*body[client.Runs], error) {
@@ -89,7 +89,7 @@ func (a *API) runs(ctx context.Context, in *struct {
 	return answer(out), nil
 }
 
-func (a *API) run(ctx context.Context, in *byID) (*body[client.Run], error) {
+func (a *API) run(ctx context.Context, in *ByID) (*body[client.Run], error) {
 	r, items, err := a.deps.Measures.Run(ctx, garrison.RunID(in.ID))
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (a *API) run(ctx context.Context, in *byID) (*body[client.Run], error) {
 	return answer(showRun(r, items)), nil
 }
 
-func (a *API) transcript(ctx context.Context, in *byID) (*body[json.RawMessage], error) {
+func (a *API) transcript(ctx context.Context, in *ByID) (*body[json.RawMessage], error) {
 	raw, err := a.deps.Measures.Transcript(ctx, garrison.RunID(in.ID))
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (a *API) transcript(ctx context.Context, in *byID) (*body[json.RawMessage],
 }
 
 func (a *API) findings(ctx context.Context, in *struct {
-	page
+	Page
 	State   string `query:"state" enum:"suspected,open,fixed,refuted,accepted"`
 	Measure string `query:"measure" maxLength:"80"`
 	Rule    string `query:"rule" maxLength:"80"`
@@ -129,7 +129,7 @@ func (a *API) findings(ctx context.Context, in *struct {
 	return answer(out), nil
 }
 
-func (a *API) finding(ctx context.Context, in *byID) (*body[client.Finding], error) {
+func (a *API) finding(ctx context.Context, in *ByID) (*body[client.Finding], error) {
 	r, err := a.deps.Measures.Finding(ctx, garrison.FindingID(in.ID))
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (a *API) finding(ctx context.Context, in *byID) (*body[client.Finding], err
 }
 
 func (a *API) refute(ctx context.Context, in *struct {
-	byID
+	ByID
 	Body struct {
 		Reason string `json:"reason" maxLength:"2000"`
 	}
@@ -159,7 +159,7 @@ type inventoryRow struct {
 	Removed   bool              `json:"removed,omitempty"`
 }
 
-func (a *API) inventory(ctx context.Context, in *byID) (*body[struct {
+func (a *API) inventory(ctx context.Context, in *ByID) (*body[struct {
 	Items []inventoryRow `json:"items"`
 }], error) {
 	list, err := a.deps.Measures.Inventory(ctx, garrison.SubjectID(in.ID))

@@ -182,7 +182,7 @@ func TestProblemsOfRequests(t *testing.T) {
 		"no body":            {"POST", "/api/subjects", "application/json", "", 400, "invalid"},
 		"unknown field":      {"POST", "/api/subjects", "application/json", `{"kind":"unit","name":"a","colour":"red"}`, 422, "invalid"},
 		"unknown attribute":  {"POST", "/api/subjects", "application/json", `{"kind":"unit","name":"a","attributes":{"colour":"red"}}`, 422, "invalid"},
-		"bad limit":          {"GET", "/api/subjects?limit=501", "", "", 422, "invalid"},
+		"bad limit":          {"GET", "/api/subjects?limit=0", "", "", 422, "invalid"},
 		"bad kind":           {"GET", "/api/subjects?kind=ship", "", "", 422, "invalid"},
 		"bad address":        {"GET", "/api/trace?ip=203.0.113.300&port=1&at=2026-11-22T10:00:03%2B08:00", "", "", 422, "invalid"},
 		"no zone":            {"GET", "/api/trace?ip=203.0.113.5&port=1&at=2026-11-22T10:00:03", "", "", 422, "invalid"},

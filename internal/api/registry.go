@@ -23,7 +23,7 @@ func (a *API) declareRegistry() {
 }
 
 type subjectsIn struct {
-	page
+	Page
 	Kind    string `query:"kind" enum:"unit,person,site,source,pool,line"`
 	Owner   string `query:"owner" maxLength:"80"`
 	Query   string `query:"q" maxLength:"200"`
@@ -53,11 +53,12 @@ func (a *API) createSubject(ctx context.Context, in *struct{ Body client.Subject
 	return answer(showSubject(s)), nil
 }
 
-type byID struct {
+// ByID names one thing by its path; exported for the same reason as [Page].
+type ByID struct {
 	ID string `path:"id" maxLength:"120"`
 }
 
-func (a *API) subject(ctx context.Context, in *byID) (*body[client.Subject], error) {
+func (a *API) subject(ctx context.Context, in *ByID) (*body[client.Subject], error) {
 	s, err := a.deps.Registry.Get(ctx, garrison.SubjectID(in.ID))
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (a *API) subject(ctx context.Context, in *byID) (*body[client.Subject], err
 }
 
 func (a *API) updateSubject(ctx context.Context, in *struct {
-	byID
+	ByID
 	Body client.Subject
 }) (*body[client.Subject], error) {
 	s := readSubject(in.Body)
@@ -78,7 +79,7 @@ func (a *API) updateSubject(ctx context.Context, in *struct {
 	return answer(showSubject(s)), nil
 }
 
-func (a *API) retireSubject(ctx context.Context, in *byID) (*struct{}, error) {
+func (a *API) retireSubject(ctx context.Context, in *ByID) (*struct{}, error) {
 	return nil, a.deps.Registry.Retire(ctx, garrison.SubjectID(in.ID), who(ctx).Actor)
 }
 

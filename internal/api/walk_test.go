@@ -350,6 +350,22 @@ func TestCommittedContractIsTheGeneratedOne(t *testing.T) {
 	if c.OpenAPI != "3.1.0" || len(c.Security) == 0 {
 		t.Errorf("openapi %q, security %v", c.OpenAPI, c.Security)
 	}
+	for path, methods := range c.Paths {
+		for method, o := range methods {
+			names := map[string]bool{}
+			for _, p := range o.Parameters {
+				names[p["name"].(string)] = true
+			}
+			for _, m := range parameter.FindAllString(path, -1) {
+				if !names[strings.Trim(m, "{}")] {
+					t.Errorf("%s %s: nothing reads %s", method, path, m)
+				}
+			}
+			if list := strings.HasSuffix(path, "s") && method == "get"; list && names["after"] != names["limit"] {
+				t.Errorf("%s %s: a page needs both after and limit", method, path)
+			}
+		}
+	}
 	if bytes.Contains(got, []byte("ErrorModel")) {
 		t.Error("the library's error stands in the contract, not ours")
 	}

@@ -195,8 +195,10 @@ type findingPage struct {
 	Heading string
 	Owner   string
 	Clauses []clauseBrief
-	May     bool // refute
-	Form    actForm
+	// Evidence are the entries of the sighting itself, else of the run that saw it last.
+	Evidence []garrison.EvidenceRef
+	May      bool // refute
+	Form     actForm
 }
 
 // namedFact is one thing that was seen, with its name for people.
@@ -230,7 +232,12 @@ func (c *Console) showFinding(p *page, id string, form actForm, status int) erro
 	if err != nil {
 		c.deps.Log.WarnContext(p.ctx(), "runs could not be read", "error", err)
 	}
-	v.Runs = runs
+	v.Runs, v.Evidence = runs, row.Finding.Evidence
+	for _, r := range runs {
+		if r.ID == row.LastRun && len(v.Evidence) == 0 && !r.Evidence.Zero() {
+			v.Evidence = append(v.Evidence, r.Evidence)
+		}
+	}
 	if row.Case != "" {
 		if v.Case, _, err = c.deps.Cases.Get(p.ctx(), row.Case); err != nil {
 			c.deps.Log.WarnContext(p.ctx(), "case of a finding could not be read", "case", row.Case, "error", err)

@@ -76,6 +76,7 @@ type Daemon struct {
 	metrics     *telemetry.Metrics
 	web         *web
 	root        localroot.Root
+	ready       Ready
 	configEntry garrison.EvidenceRef // of this start
 	origins     origins
 	verifying   sync.Mutex // one verification at a time
@@ -126,6 +127,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// Ready says where a started installation is found.
+func (d *Daemon) Ready() Ready { return d.ready }
 
 // Stop ends everything in the reverse order; each part gets to finish what it began.
 func (d *Daemon) Stop(ctx context.Context) error {
@@ -379,6 +383,7 @@ func (d *Daemon) announce(ctx context.Context) error {
 		return err
 	}
 	raw = append(raw, '\n')
+	d.ready = r
 	if err := atomicfile.WriteFile(ReadyPath(d.cfg.Data), raw, 0o644); err != nil {
 		return err
 	}

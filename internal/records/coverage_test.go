@@ -119,7 +119,7 @@ func TestSilenceIsMeasuredAgainstTheOwnRhythm(t *testing.T) {
 				continue
 			}
 			if g.book.Sources[id] == nil {
-				g.book.Sources[id] = &sourceBook{Name: id, Kind: "syslog_udp", First: m * 60}
+				g.book.Sources[id] = &sourceBook{Name: id, Kind: "syslog", First: m * 60}
 			}
 			g.book.Sources[id].Last = m * 60
 			g.book.day(m*60).tally(id, garrison.MinuteTally{Minute: m, Stored: 1})

@@ -67,6 +67,7 @@ type Registry interface {
 	Profile(ctx context.Context) (registry.Profile, error)
 	SetProfile(ctx context.Context, p registry.Profile, by garrison.Actor) error
 	LineFor(ctx context.Context, inside netip.Addr) (garrison.Subject, bool)
+	SourceFor(ctx context.Context, sender netip.Addr) (garrison.Subject, bool)
 }
 
 // Measures is what the API needs of the runner.

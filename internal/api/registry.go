@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 
 	"garrison"
 	"garrison/client"
@@ -132,19 +133,26 @@ func (a *API) versions(ctx context.Context, in *struct {
 }
 
 // withUnheard adds registered senders that never sent anything: silence is news too.
-func (a *API) withUnheard(ctx context.Context, out client.Sources, seen map[string]bool) client.Sources {
+func (a *API) withUnheard(ctx context.Context, out client.Sources) client.Sources {
 	registered, _, err := a.deps.Registry.List(ctx, registry.Filter{Kind: garrison.Sender, Limit: 1000})
 	if err != nil {
 		a.deps.Log.Error("list registered sources", "error", err)
 		return out
 	}
-	for _, s := range registered {
+	heard := map[garrison.SubjectID]bool{}
+	for i, s := range out.Sources {
 		// A sender is heard under its address, whatever the register calls it.
-		id := "syslog:" + s.Attributes["address"]
-		if a, err := netip.ParseAddr(s.Attributes["address"]); err == nil {
-			id = "syslog:" + a.Unmap().String()
+		addr, err := netip.ParseAddr(strings.TrimPrefix(s.ID, "syslog:"))
+		if err != nil {
+			continue
 		}
-		if !seen[id] {
+		if r, ok := a.deps.Registry.SourceFor(ctx, addr); ok {
+			heard[r.ID] = true
+			out.Sources[i].Registered = r.Name
+		}
+	}
+	for _, s := range registered {
+		if !heard[s.ID] {
 			out.Sources = append(out.Sources, client.Source{ID: string(s.ID), Name: s.Name, Kind: "registered", Silent: true, Registered: s.Name})
 		}
 	}

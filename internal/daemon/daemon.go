@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -455,23 +456,34 @@ func (o *origins) set(all []string) {
 	o.all = all
 }
 
-// expectedSources are the senders that the register says ought to be sending.
+// expectedSources are the senders that the register says ought to be sending, where
+// it names each by one address. Of one with several addresses nobody can say which
+// must be heard; its own rhythm tells when it falls silent.
 func (d *Daemon) expectedSources() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	list, err := subjects{d.registry}.Of(ctx, "source")
+	list, err := d.expectedSenders(ctx)
 	if err != nil {
 		d.log.Error("list registered sources", "error", err)
 		return nil
 	}
 	var ids []string
 	for _, s := range list {
-		if a, err := netip.ParseAddr(s.Attributes["address"]); err == nil && s.Attributes["expected"] != "no" {
-			ids = append(ids, "syslog:"+a.Unmap().String())
+		if a, err := netip.ParseAddr(s.Attributes["address"]); err == nil {
+			ids = append(ids, heardAs(a))
 		}
 	}
 	return ids
 }
+
+// expectedSenders are the registered senders but for those that need not be heard.
+func (d *Daemon) expectedSenders(ctx context.Context) ([]garrison.Subject, error) {
+	list, err := subjects{d.registry}.Of(ctx, garrison.Sender)
+	return slices.DeleteFunc(list, func(s garrison.Subject) bool { return s.Attributes["expected"] == "false" }), err
+}
+
+// heardAs is the name under which the records of an address are kept.
+func heardAs(a netip.Addr) string { return "syslog:" + a.Unmap().String() }
 
 // source is what the register knows about a sender of syslog.
 func (d *Daemon) source(a netip.Addr) ingest.SourceSettings {

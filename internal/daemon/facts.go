@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"garrison"
@@ -54,19 +56,8 @@ func (f recordFacts) RecordState(ctx context.Context, at time.Time) (duties.Reco
 	if !st.Health.Accepting {
 		out.StoppedSince = st.Health.Since
 	}
-	expected := map[string]bool{}
-	for _, id := range f.d.expectedSources() {
-		expected[id] = true
-	}
-	heard, err := s.Sources(ctx)
-	if err != nil {
+	if out.Expected, out.Heard, err = f.d.heard(ctx); err != nil {
 		return duties.RecordState{}, err
-	}
-	out.Expected = len(expected)
-	for _, src := range heard {
-		if expected[string(src.ID)] && !src.Silent && src.Stored > 0 {
-			out.Heard++
-		}
 	}
 	for _, e := range st.Expired {
 		if until := time.Unix(e.Until, 0); time.Unix(e.At, 0).Sub(until) < records.FloorDays*24*time.Hour {
@@ -82,6 +73,34 @@ func (f recordFacts) RecordState(ctx context.Context, at time.Time) (duties.Reco
 		out.Evidence = append(out.Evidence, r.ChunkEntry)
 	}
 	return out, nil
+}
+
+// heard counts the senders that ought to be sending, and those of them that do.
+func (d *Daemon) heard(ctx context.Context) (expected, heard int, err error) {
+	senders, err := d.expectedSenders(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	list, err := d.records.Sources(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	sending := map[garrison.SubjectID]bool{}
+	for _, s := range list {
+		a, err := netip.ParseAddr(strings.TrimPrefix(string(s.ID), "syslog:"))
+		if err != nil || s.Silent || s.Stored == 0 {
+			continue // an import, or nothing to count on
+		}
+		if sender, ok := d.registry.SourceFor(ctx, a); ok {
+			sending[sender.ID] = true
+		}
+	}
+	for _, s := range senders {
+		if sending[s.ID] {
+			heard++
+		}
+	}
+	return len(senders), heard, nil
 }
 
 type ledgerFacts struct{ d *Daemon }

@@ -59,7 +59,7 @@ func standings() []garrison.Standing {
 
 func (c *Console) clauseList(p *page) error {
 	v := clauseListPage{frame: c.frame(p, "clauses", "")}
-	v.Question = p.T("clauses.question")
+	v.Question, v.Group = p.T("clauses.question"), "" // the page is called what its group is called
 	v.filtering = p.filters("/clauses", "standing", "rule", "view", "q", "answered")
 	snap, err := c.deps.Duties.Snapshot(p.ctx())
 	if err != nil {
@@ -122,16 +122,21 @@ func (v *clauseListPage) wall() {
 			v.Walls = append(v.Walls, wallRow{Rule: r.Rule, Name: v.ruleShort(r.Rule)})
 		}
 		w := &v.Walls[len(v.Walls)-1]
-		course, place := w.Count/bricksARow, w.Count%bricksARow
-		x := 0.5 + float64(place)*brickWidth
-		if course%2 == 1 {
-			x += brickWidth / 2
-		}
-		w.Bricks = append(w.Bricks, brick{Duty: r.Duty.ID, Standing: r.Assessment.Standing, X: x, Y: 0.5 + float64(course)*brickHeight,
+		w.lay(brick{Duty: r.Duty.ID, Standing: r.Assessment.Standing,
 			Title: r.Name + " · " + v.standingName(r.Assessment.Standing) + " · " + v.In(r.Duty.Summary)})
-		w.Count++
-		w.Height = px(float64(course+1) * brickHeight)
 	}
+}
+
+// lay puts one brick after the last.
+func (w *wallRow) lay(b brick) {
+	course, place := w.Count/bricksARow, w.Count%bricksARow
+	b.X, b.Y = 0.5+float64(place)*brickWidth, 0.5+float64(course)*brickHeight
+	if course%2 == 1 {
+		b.X += brickWidth / 2
+	}
+	w.Bricks = append(w.Bricks, b)
+	w.Count++
+	w.Height = px(float64(course+1) * brickHeight)
 }
 
 func (v *clauseListPage) clauseFacets(cat *duties.Catalogue, snap duties.Snapshot) {
@@ -297,6 +302,7 @@ func (c *Console) oneClause(p *page) error {
 	v.Rule, _ = cat.Rule(d.Rule)
 	v.Name = v.clauseName(d)
 	v.Title, v.Question = v.Name, p.T("clauses.one_question")
+	v.Group = "" // the page is called what its group is called
 	v.Crumbs = append(v.Crumbs, crumb{v.ruleShort(v.Rule), "/clauses?rule=" + d.Rule}, crumb{Name: v.article(d.Article)})
 	v.Assessment, _ = snap.Of(d.ID)
 	v.Facts = v.factRows(cat.Binds)

@@ -111,7 +111,6 @@ type surroundCache struct {
 
 const surroundAge = 2 * time.Second
 
-
 // frame builds what stands around a page. What cannot be read is shown as not known;
 // it never keeps the page itself from being shown.
 func (c *Console) frame(p *page, active, title string) frame {

@@ -37,20 +37,6 @@ type caseLine struct {
 	Late                     bool
 }
 
-// wallRow is one instrument: a brick a clause.
-type wallRow struct {
-	Rule   garrison.Rule
-	Href   string
-	Bricks []brick
-	N      int
-}
-
-type brick struct {
-	ID       garrison.DutyID
-	Standing garrison.Standing
-	Article  string
-}
-
 func (c *Console) overviewPage(p *page) error {
 	d := overviewData{frame: c.frame(p, "overview", "")}
 	d.Question = p.T("overview.question")
@@ -92,19 +78,18 @@ func (c *Console) overviewClauses(p *page, d *overviewData) error {
 		}
 		if rows[id] == nil {
 			rule, _ := cat.Rule(id)
-			rows[id] = &wallRow{Rule: rule, Href: "/clauses?rule=" + id}
+			rows[id] = &wallRow{Rule: rule, Name: d.T("overview.other_rules")}
 			if id != "" {
+				rows[id].Name = d.ruleShort(rule)
 				order = append(order, id)
 			}
 		}
-		rows[id].Bricks = append(rows[id].Bricks, brick{x.ID, a.Standing, x.Article})
+		rows[id].lay(brick{Duty: x.ID, Standing: a.Standing, Title: string(x.ID) + " · " + d.standingName(a.Standing) + " · " + d.In(x.Summary)})
 	}
 	if rows[""] != nil {
-		rows[""].Href = "/clauses"
 		order = append(order, "")
 	}
 	for _, id := range order {
-		rows[id].N = len(rows[id].Bricks)
 		d.Wall = append(d.Wall, *rows[id])
 	}
 	return nil

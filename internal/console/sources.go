@@ -143,6 +143,16 @@ func (f frame) cause(c string) string {
 		return f.T("gap.maintenance")
 	case "stalled":
 		return f.T("gap.stalled")
+	case "refused":
+		return f.T("gap.refused")
+	case "disk_full":
+		return f.T("gap.disk_full")
+	case "damaged":
+		return f.T("gap.damaged")
+	case "expired":
+		return f.T("gap.expired")
+	case "not_yet":
+		return f.T("gap.not_yet")
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"garrison"
@@ -100,8 +101,13 @@ func standingPlot(f frame, history []duties.Change, now time.Time) plot {
 		p.Rows = append([]plotStretch{s}, p.Rows...)
 	}
 	p.ticks(from, now, x)
-	p.Sentence = f.T("clauses.plot_sentence", "met", f.Span(total[garrison.Met]), "unmet", f.Span(total[garrison.Unmet]),
-		"unproven", f.Span(total[garrison.Unproven]), "out", f.Span(total[garrison.OutOfScope]+total[garrison.NotInForce]))
+	var parts []string
+	for _, st := range standings() {
+		if total[st] > 0 {
+			parts = append(parts, f.T("clauses.plot_part", "standing", f.standingName(st), "span", f.Span(total[st])))
+		}
+	}
+	p.Sentence = strings.Join(parts, f.T("work.and"))
 	return p
 }
 

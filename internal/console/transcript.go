@@ -111,6 +111,18 @@ func (c *Console) transcriptFile(p *page) error {
 // hops are the requests of an exchange, those for robots.txt first.
 func (x exchangeView) hops() []probe.Hop { return append(slices.Clone(x.Robots), x.Hops...) }
 
+// lasted is how long an exchange took; where it does not say, as long as its requests.
+func (x exchangeView) lasted() time.Duration {
+	if x.Took > 0 {
+		return x.Took
+	}
+	var all time.Duration
+	for _, h := range x.hops() {
+		all += h.Took
+	}
+	return all
+}
+
 // failure says what kept an exchange from an answer.
 func (f frame) failure(e *probe.Failure) string {
 	if e == nil {

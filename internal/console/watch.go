@@ -37,6 +37,9 @@ func (c *Console) watch(ctx context.Context, now time.Time) watch {
 	}
 	w.Known, w.Lost = true, cov.Lost
 	for _, g := range cov.Gaps {
+		if g.Cause == "refused" || g.Cause == "not_yet" {
+			continue // somebody watched; the source's page says what could not be read
+		}
 		until := g.Until
 		if until.IsZero() || until.After(now) {
 			until = now
@@ -49,7 +52,7 @@ func (c *Console) watch(ctx context.Context, now time.Time) watch {
 		switch g.Cause {
 		case "silent":
 			x.Kind = "silent"
-		case "not_installed", "not_watched":
+		case "not_installed", "not_watched", "expired":
 			x.Kind = "before"
 		case "stopped", "crashed":
 			x.Restart = true

@@ -15,6 +15,7 @@ import (
 const (
 	sealBatch = 512 // chunks that go into the ledger at once
 	sealPause = 200 * time.Millisecond
+	sealLate  = 700 * time.Millisecond // a chunk that waits longer makes intake wait
 )
 
 // sealLoop puts the root of every closed chunk into the ledger.

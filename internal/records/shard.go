@@ -143,14 +143,19 @@ func (c *shard) loop() {
 	}
 }
 
-// held says that nothing more may be taken: the cutter is behind, or there is no
-// space and enough waits already.
+// held says that nothing more may be taken now: the sealer or the cutter is behind, or
+// there is no space and enough waits already.
 func (c *shard) held() bool {
 	if c.bytes > maxPending {
 		return true
 	}
 	c.s.mu.RLock()
 	defer c.s.mu.RUnlock()
+	// More than can be sealed in time is not taken. When the ledger itself fails, what
+	// nobody waits for is still better on the disk than nowhere.
+	if c.s.sealErr == nil && len(c.s.toSeal) > 0 && c.s.now().Sub(c.s.toSeal[0].queued) > sealLate {
+		return true
+	}
 	return len(c.s.frozen) >= 2*len(c.s.shards) && c.gen.full(c.s.cfg.SegmentRows)
 }
 

@@ -3,6 +3,7 @@ package records
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"garrison"
@@ -17,7 +18,7 @@ const (
 
 // live says that a source of this kind sends by itself, so that silence means
 // something.
-func live(kind string) bool { return kind == "syslog" || kind == "https" }
+func live(kind string) bool { return strings.HasPrefix(kind, "syslog") || kind == "https" }
 
 // activity is in which minutes a source sent, in order, each once.
 type activity []int64

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -39,6 +40,7 @@ var open = map[string]bool{
 func (a *API) authenticate(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer a.recover(w, r)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		ctx := context.WithValue(r.Context(), langKey, language(r))
@@ -68,6 +70,22 @@ func (a *API) authenticate(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, principalKey, p)))
 	})
 }
+
+// recover answers for a handler that panicked: an id for the asker, the rest for the
+// log. What the asker has of an answer that had begun is cut off.
+func (a *API) recover(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	a.deps.Log.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	a.problem(w, r, errPanic)
+}
+
+var errPanic = errors.New("panic")
 
 func (a *API) principal(ctx context.Context, r *http.Request) (identity.Principal, error) {
 	none := garrison.Refuse(garrison.Unauthorized, "error.api.credentials")
@@ -226,17 +244,18 @@ func op[I, O any](a *API, method, path, perm, summary string, status int, do fun
 	}
 	o := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status,
 		Errors: []int{401, 403, 422, 500, 503}, MaxBodyBytes: maxDelivery, BodyReadTimeout: bodyPatience}
-	if perm == public {
+	switch perm {
+	case public:
 		perm = ""
 		o.Security = []map[string][]string{}
 		o.Errors = []int{500, 503}
 		if !open[method+" "+path] {
 			a.faults = append(a.faults, fmt.Errorf("%s %s is declared open but not on the list", method, path))
 		}
-	} else if perm == anyone {
+	case anyone:
 		perm = ""
 		o.Description = "Needs credentials, whatever they permit."
-	} else {
+	default:
 		if !slices.Contains(identity.Permissions(), perm) {
 			a.faults = append(a.faults, fmt.Errorf("%s %s names %q, which is no permission", method, path, perm))
 		}

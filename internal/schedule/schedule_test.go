@@ -196,6 +196,13 @@ func testPutAgain(t *testing.T, db *state.DB) {
 	if j := list(t, s)[0]; !j.RunAt.Equal(at) {
 		t.Errorf("putting the same again moved the run from %v to %v", at, j.RunAt)
 	}
+	var puts int
+	err := db.Read(t.Context(), func(q state.Querier) error {
+		return q.QueryRow(t.Context(), `SELECT put FROM job`).Scan(&puts)
+	})
+	if err != nil || puts != 1 {
+		t.Errorf("the job was written %d times, %v", puts, err)
+	}
 	put(t, s, schedule.Job{Kind: "look", Key: "1", Every: time.Minute})
 	if j := list(t, s)[0]; time.Until(j.RunAt) > time.Minute || j.Every != time.Minute {
 		t.Errorf("a shorter rhythm: %+v", j)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"garrison"
 	"garrison/internal/cases"
@@ -261,7 +262,7 @@ func (c *Console) refuteFinding(p *page) error {
 	form := actForm{Do: cases.DoRefute, Note: p.r.PostForm.Get("note")}
 	var err error
 	if mayRefute(p) {
-		err = c.deps.Measures.Refute(p.ctx(), id, form.Note, p.who.Actor)
+		err = c.deps.Measures.Refute(p.ctx(), id, strings.TrimSpace(form.Note), p.who.Actor)
 	} else {
 		err = garrison.Refuse(garrison.Denied, "error.cases.not_allowed", "action", cases.DoRefute, "roles", cases.RoleSecurity)
 	}

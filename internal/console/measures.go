@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -137,7 +138,7 @@ func (c *Console) switchMeasure(p *page) error {
 	}
 	id := garrison.MeasureID(p.r.PathValue("id"))
 	form := modeForm{Mode: p.r.PostForm.Get("mode"), Reason: p.r.PostForm.Get("reason")}
-	err := c.deps.Measures.SetState(p.ctx(), id, measures.Mode(form.Mode), form.Reason, p.who.Actor)
+	err := c.deps.Measures.SetState(p.ctx(), id, measures.Mode(form.Mode), strings.TrimSpace(form.Reason), p.who.Actor)
 	if err == nil {
 		return c.back(p, string(measureURL(id)), p.T("measures.said.mode"))
 	}

@@ -272,6 +272,13 @@ func judgeElements(x seen, bad func(string, ...any)) {
 			if attr(n, "href") == "" || attr(n, "href") == "#" {
 				bad("a link leads nowhere")
 			}
+			if !named(n) {
+				bad("the link to %q has no name", attr(n, "href"))
+			}
+		case "button":
+			if !named(n) {
+				bad("a button has no name")
+			}
 		}
 	})
 	for id, n := range ids {
@@ -315,6 +322,19 @@ func labelled(x seen, field *html.Node) bool {
 	}
 	id := attr(field, "id")
 	return id != "" && slices.ContainsFunc(x.all("label"), func(l *html.Node) bool { return attr(l, "for") == id })
+}
+
+// named says whether a link or button says what it is to somebody who sees no picture.
+func named(n *html.Node) bool {
+	if attr(n, "aria-label") != "" || attr(n, "title") != "" {
+		return true
+	}
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode && strings.TrimSpace(c.Data) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // links are the addresses of this console that a page leads to.

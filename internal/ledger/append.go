@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -286,8 +287,21 @@ func (noTransport) RoundTrip(*http.Request) (*http.Response, error) {
 var quiet sync.Once
 
 func quietLibrary(deps Deps) {
-	quiet.Do(func() { klog.SetSlogLogger(deps.Log.With("component", "tessera")) })
+	quiet.Do(func() {
+		klog.SetSlogLogger(slog.New(warnings{deps.Log.Handler()}).With("component", "tessera"))
+	})
 }
+
+// warnings passes on warnings and worse: what the library reports of its every day
+// would stand between a person and what matters at a first start.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+
+func (w warnings) WithAttrs(a []slog.Attr) slog.Handler { return warnings{w.Handler.WithAttrs(a)} }
+func (w warnings) WithGroup(n string) slog.Handler      { return warnings{w.Handler.WithGroup(n)} }
 
 // acknowledge notes that entries up to size are on stable storage.
 func (l *Ledger) acknowledge(size uint64, at time.Time) {

@@ -96,8 +96,12 @@ func (t *Texts) of(b []byte) string {
 	return s
 }
 
-// Set reads one value into r and returns "" or a reason.
+// Set reads one value into r and returns "" or a reason. An optional time or address
+// that is empty is one that is not given: that is how programs write what they lack.
 func (t *Texts) Set(column int, v []byte, r *evidence.NAT) string {
+	if len(v) == 0 && column&(End|DstIP) != 0 {
+		return ""
+	}
 	switch column {
 	case Start:
 		return setTime("start", v, &r.Start)
@@ -143,7 +147,7 @@ func Finish(set int, r *evidence.NAT) string {
 	if r.OutsidePortLast < r.OutsidePort {
 		return fmt.Sprintf("%s: outside_port_last %d is below outside_port %d", dialect.BadPort, r.OutsidePortLast, r.OutsidePort)
 	}
-	if set&End == 0 {
+	if set&End == 0 || r.End == 0 {
 		r.Event = evidence.NATBuilt
 		if r.OutsidePortLast > r.OutsidePort {
 			r.Event = evidence.NATBlockGiven

@@ -156,7 +156,7 @@ func (s *Scheduler) call(ctx context.Context, j Job) (err error) {
 
 // keepLease renews the lease until ctx ends; without it another node runs the job.
 func (s *Scheduler) keepLease(ctx context.Context, lost context.CancelFunc, mine row) {
-	tick := time.NewTicker(s.cfg.Lease / 3)
+	tick := time.NewTicker(s.cfg.Renew)
 	defer tick.Stop()
 	until := mine.leaseUntil
 	for {

@@ -28,6 +28,7 @@ type Config struct {
 	Workers    int           // jobs at once
 	Poll       time.Duration // how often to look for jobs that other nodes put
 	Lease      time.Duration // how long a job stays with a node that no longer answers
+	Renew      time.Duration // how often a node that runs a job says so
 	BackOff    time.Duration // pause after the first failure; doubles
 	BackOffMax time.Duration
 	Attempts   int // a job that does not repeat is given up after so many failures
@@ -35,7 +36,7 @@ type Config struct {
 
 // DefaultConfig is what runs when nothing is set.
 func DefaultConfig() Config {
-	return Config{Workers: 4, Poll: time.Second, Lease: time.Minute,
+	return Config{Workers: 4, Poll: time.Second, Lease: time.Minute, Renew: 20 * time.Second,
 		BackOff: 2 * time.Second, BackOffMax: time.Hour, Attempts: 10}
 }
 
@@ -49,7 +50,7 @@ func (c Config) Validate() error {
 	}
 	need(c.Workers > 0 && c.Workers <= 256, "workers must be 1 to 256")
 	need(c.Poll > 0, "poll must be positive")
-	need(c.Lease >= 3*c.Poll, "lease must be at least three times poll")
+	need(c.Renew > 0 && c.Lease >= 3*c.Renew, "lease must be at least three times renew")
 	need(c.BackOff > 0 && c.BackOffMax >= c.BackOff, "back-off must be positive and not above its maximum")
 	need(c.Attempts > 0, "attempts must be positive")
 	if len(errs) > 0 {

@@ -25,7 +25,7 @@ func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 func quick() schedule.Config {
 	cfg := schedule.DefaultConfig()
-	cfg.Poll, cfg.Lease = 3*time.Millisecond, 90*time.Millisecond
+	cfg.Poll, cfg.Renew = 3*time.Millisecond, 10*time.Millisecond
 	cfg.BackOff, cfg.BackOffMax, cfg.Attempts = time.Millisecond, 5*time.Millisecond, 3
 	return cfg
 }
@@ -312,9 +312,7 @@ func testShare(t *testing.T, db *state.DB) {
 		ran[j.Key]++
 		return nil
 	}
-	cfg := quick()
-	cfg.Lease = time.Minute
-	nodes := []*schedule.Scheduler{build(t, db, cfg, nil), build(t, db, cfg, nil)}
+	nodes := []*schedule.Scheduler{build(t, db, quick(), nil), build(t, db, quick(), nil)}
 	for i := range jobs {
 		j := schedule.Job{Kind: "mail", Key: garrison.NewID("k"), RunAt: time.Now().Add(-time.Duration(i) * time.Second)}
 		if i%2 == 0 {

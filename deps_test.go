@@ -16,13 +16,13 @@ const policy = `
 .                       <
 evidence                <
 client                  < .
-cmd/garrison            < . client evidence internal/config internal/daemon internal/ledger internal/locale internal/measures internal/probe internal/records internal/state internal/telemetry
+cmd/garrison            < . client evidence internal/api internal/config internal/daemon internal/ledger internal/locale internal/measures internal/records internal/state internal/telemetry
 cmd/garrison-verify     < evidence
 internal/config         <
 internal/telemetry      <
 internal/locale         < .
-internal/testkit        < . evidence
-internal/state          < . evidence internal/telemetry
+internal/testkit        < evidence
+internal/state          < . evidence
 internal/schedule       < . internal/state
 internal/probe          < . internal/state
 internal/ledger         < . evidence internal/state
@@ -30,11 +30,11 @@ internal/records        < . evidence internal/state
 internal/registry       < . internal/state
 internal/identity       < . internal/state
 internal/measures       < . evidence internal/probe internal/schedule internal/state
-internal/cases          < . evidence internal/state
+internal/cases          < . internal/state
 internal/duties         < . evidence internal/state
-internal/api            < . evidence internal/cases internal/duties internal/identity internal/ledger internal/locale internal/measures internal/records internal/registry internal/telemetry
-internal/console        < . evidence internal/cases internal/duties internal/identity internal/ledger internal/locale internal/measures internal/records internal/registry
-internal/daemon         < . evidence internal/api internal/cases internal/config internal/console internal/duties internal/identity internal/ledger internal/locale internal/measures internal/probe internal/records internal/registry internal/schedule internal/state internal/telemetry internal/testkit
+internal/api            < . client evidence internal/cases internal/duties internal/identity internal/ledger internal/measures internal/records internal/registry internal/state
+internal/console        < . evidence internal/cases internal/duties internal/identity internal/ledger internal/locale internal/measures internal/probe internal/records internal/registry internal/state
+internal/daemon         < . client evidence internal/api internal/cases internal/config internal/console internal/duties internal/identity internal/ledger internal/locale internal/measures internal/probe internal/records internal/registry internal/schedule internal/state internal/telemetry internal/testkit
 `
 
 // prohibitions are packages of others that only the named ones of ours may import,
@@ -47,7 +47,7 @@ var prohibitions = []struct{ imported, only, why string }{
 	{"github.com/parquet-go/parquet-go", "internal/records", "the record format stands behind records"},
 	{"github.com/a-h/templ", "internal/console", "pages are the console's"},
 	{"github.com/danielgtaylor/huma/v2", "internal/api", "the HTTP contract is the api's"},
-	{"os/exec", "cmd/garrison internal/testkit", "the product runs no other program, but for benchmarks and test senders"},
+	{"os/exec", "cmd/garrison internal/testkit internal/state/statetest", "the product runs no other program, but for benchmarks and test senders"},
 	{"plugin", "", "nothing is loaded at run time"},
 	{"unsafe", "internal/records", "no tricks; the record hot path may, with its reason"},
 }

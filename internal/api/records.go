@@ -99,6 +99,7 @@ type traceIn struct {
 	Proto string `query:"proto" default:"tcp" enum:"tcp,udp,icmp"`
 	At    string `query:"at" required:"true" doc:"RFC 3339 with zone" maxLength:"40"`
 	Skew  string `query:"skew" default:"0s" doc:"how far the two clocks may differ, such as 5s" maxLength:"20"`
+	Proof bool   `query:"proof" doc:"give the leaf of every candidate too; reads whole chunks, which takes longer"`
 }
 
 // maxSkew bounds a question: a wider window is a search, not a trace.
@@ -131,10 +132,10 @@ func (a *API) trace(ctx context.Context, in *traceIn) (*body[client.Answer], err
 	if err != nil {
 		return nil, err
 	}
-	return answer(a.showAnswer(ctx, ans)), nil
+	return answer(a.showAnswer(ctx, ans, in.Proof)), nil
 }
 
-func (a *API) showAnswer(ctx context.Context, ans garrison.Answer) client.Answer {
+func (a *API) showAnswer(ctx context.Context, ans garrison.Answer, proof bool) client.Answer {
 	out := client.Answer{Candidates: []client.Candidate{}, Coverage: showCoverage(ans.Coverage), Truncated: ans.Truncated}
 	for _, c := range ans.Candidates {
 		s := client.Candidate{
@@ -152,7 +153,7 @@ func (a *API) showAnswer(ctx context.Context, ans garrison.Answer) client.Answer
 		for _, r := range c.Why {
 			s.Why = append(s.Why, a.text(lang(ctx), r.Key, r.Args))
 		}
-		if s.Leaf == "" && s.Evidence != nil {
+		if proof && s.Leaf == "" && s.Evidence != nil {
 			if p, err := a.deps.Records.Prove(ctx, c); err == nil {
 				s.Leaf = hex.EncodeToString(p.Leaf[:])
 			}

@@ -149,7 +149,7 @@ func cleanURL(field, value string) (string, error) {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return "", bad
 		}
-		if !(u.Scheme == "http" && port == "80") && !(u.Scheme == "https" && port == "443") {
+		if usual := map[string]string{"http": "80", "https": "443"}; port != usual[u.Scheme] {
 			host += ":" + port
 		}
 	} else if strings.HasSuffix(u.Host, ":") {

@@ -241,7 +241,7 @@ func (s *Scheduler) pause(attempts int, every time.Duration) time.Duration {
 	if p <= 0 || p > s.cfg.BackOffMax {
 		p = s.cfg.BackOffMax
 	}
-	p += time.Duration(rand.Int64N(int64(p)/5 + 1))
+	p += time.Duration(rand.Int64N(int64(p)/5 + 1)) //nolint:gosec // jitter, no secret
 	if every > 0 {
 		p = min(p, every)
 	}

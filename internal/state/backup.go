@@ -28,7 +28,7 @@ func (db *DB) Backup(ctx context.Context, path string) error {
 		return garrison.Errorf(garrison.Unavailable, "back up to %q: %w", path, err)
 	}
 	defer f.Close()
-	defer os.Remove(f.Name()) // gone by then when all went well
+	defer os.Remove(f.Name()) //nolint:errcheck // gone by then when all went well
 	if err := db.vacuumInto(ctx, f.Name()); err != nil {
 		return fmt.Errorf("back up to %q: %w", path, db.coded(err))
 	}

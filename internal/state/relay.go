@@ -30,7 +30,7 @@ func (db *DB) Relay(ctx context.Context, to Appender) error {
 		_, err := db.Drain(ctx, to)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // told to end: what waits is carried at the next start
 		case err != nil:
 			// The outbox keeps everything; saying so and trying again is all there is.
 			db.log.ErrorContext(ctx, "entries wait for the ledger", "err", err)

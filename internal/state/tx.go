@@ -99,7 +99,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 		if err == nil || try == maxTries || !again(err) {
 			return db.coded(err)
 		}
-		pause := time.NewTimer(time.Duration(1+rand.IntN(20*try)) * time.Millisecond)
+		pause := time.NewTimer(time.Duration(1+rand.IntN(20*try)) * time.Millisecond) //nolint:gosec // jitter, no secret
 		select {
 		case <-ctx.Done():
 			pause.Stop()

@@ -15,7 +15,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // after Commit it does nothing; else the first error is the one that counts
 	if _, err := f.Write(data); err != nil {
 		return fmt.Errorf("write %q: %w", path, err)
 	}

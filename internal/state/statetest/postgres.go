@@ -48,7 +48,7 @@ func PostgresConfig(t *testing.T) state.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
+	defer conn.Close(ctx) //nolint:errcheck // the database is made or the test has failed
 	if _, err := conn.Exec(ctx, `CREATE DATABASE "`+name+`"`); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func start() (postgres, error) {
 		return postgres{}, err
 	}
 	run := func(name string, args ...string) *exec.Cmd {
-		cmd := exec.Command(name, args...)
+		cmd := exec.Command(name, args...) //nolint:gosec // programs found under /usr/lib/postgresql
 		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true}
 		return cmd

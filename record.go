@@ -99,6 +99,7 @@ type MinuteTally struct {
 	Minute  int64 // Unix time / 60
 	Stored  int64
 	Refused int64
+	Other   int64 `json:",omitempty"` // of Refused: lines known to tell of no record, which make no gap
 	Lost    int64
 }
 

@@ -110,7 +110,7 @@ func (b *book) batch(f *wal.Body, second int64, added []rows.Row) {
 		s.sample(garrison.RefusedLine{At: time.Unix(second, 0).UTC(), Source: f.SourceID, Why: x.Why, Line: x.Line})
 	}
 	d := b.day(second)
-	d.tally(f.SourceID, garrison.MinuteTally{Minute: second / 60, Stored: int64(len(added)), Refused: f.Refused, Lost: f.Lost})
+	d.tally(f.SourceID, garrison.MinuteTally{Minute: second / 60, Stored: int64(len(added)), Refused: f.Refused, Other: f.Other, Lost: f.Lost})
 	if f.Key != [32]byte{} {
 		d.Keys = append(d.Keys, keyAnswer{Key: slices.Clone(f.Key[:]), Stored: len(added), Refused: int(f.Refused)})
 	}
@@ -132,6 +132,7 @@ func (d *dayBook) tally(source string, m garrison.MinuteTally) {
 	}
 	ms[i].Stored += m.Stored
 	ms[i].Refused += m.Refused
+	ms[i].Other += m.Other
 	ms[i].Lost += m.Lost
 }
 

@@ -215,8 +215,8 @@ func (s *Store) losses(p garrison.Period) ([]garrison.Gap, error) {
 		if t.Lost != 0 {
 			found[at{source, t.Minute, causeLost}] += t.Lost
 		}
-		if t.Refused != 0 {
-			found[at{source, t.Minute, causeRefused}] += t.Refused
+		if n := t.Refused - t.Other; n != 0 { // a line of another matter takes no record away
+			found[at{source, t.Minute, causeRefused}] += n
 		}
 	})
 	if err != nil {

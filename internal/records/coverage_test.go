@@ -143,3 +143,58 @@ func TestSilenceIsMeasuredAgainstTheOwnRhythm(t *testing.T) {
 	}
 	w.stop(s)
 }
+
+// TestLinesOfAnotherMatterMakeNoGap: a firewall mixes logins and denials into its
+// syslog; they are refused and counted, and take nothing away from what is known.
+func TestLinesOfAnotherMatterMakeNoGap(t *testing.T) {
+	w := newWorld(t)
+	c := &clock{}
+	w.now = c.now
+	s := w.start()
+	b := fromDevice(nil)
+	b.Refused = []Refusal{{Line: "login", Why: "not_a_translation"}, {Line: "update", Why: "repetition"}, {Line: "", Why: "empty_line"}}
+	b.MoreRefused, b.MoreOther = 4, 4
+	if ack, err := s.Append(context.Background(), b); err != nil || ack.Refused != 7 {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	told := c.now()
+	check := func(where string, want string, refused int64) {
+		t.Helper()
+		second := told.Truncate(time.Second)
+		eventually(t, 10*time.Second, "the second is over", func() bool {
+			return c.now().After(second.Add(2*time.Second)) && causes(w.coverage(s, told, told.Add(time.Millisecond)).Gaps) == want
+		})
+		list, err := s.Sources(context.Background())
+		if err != nil || len(list) != 1 || list[0].Refused != refused {
+			t.Errorf("%s: sources %+v, %v", where, list, err)
+		}
+	}
+	check("in memory", "", 7)
+	if lines, err := s.Samples(context.Background(), b.Source.ID); err != nil || len(lines) != 3 {
+		t.Errorf("samples %v, %v", lines, err)
+	}
+	w.stop(s)
+	s = w.start()
+	check("after a restart", "", 7)
+	if err := s.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	check("from the catalog", "", 7)
+	w.stop(s)
+	s = w.start()
+	// One line among them that could not be read makes the minute incomplete, counted alone.
+	b.Refused = append(b.Refused, Refusal{Line: "nat", Why: "bad_address: inside"})
+	if _, err := s.Append(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+	told = c.now()
+	check("with one that was lost", "refused ", 15)
+	if g := w.coverage(s, told, told.Add(time.Millisecond)).Gaps; len(g) != 1 || g[0].Lost != 1 {
+		t.Errorf("gaps %+v", g)
+	}
+	b.MoreOther = 5
+	if _, err := s.Append(context.Background(), b); err == nil {
+		t.Error("more lines of another matter than lines were taken")
+	}
+	w.stop(s)
+}

@@ -26,7 +26,7 @@ func (s *Store) Sources(ctx context.Context) ([]garrison.SourceStatus, error) {
 			tallies[source] = m
 		}
 		x := m[t.Minute]
-		m[t.Minute] = garrison.MinuteTally{Minute: t.Minute, Stored: x.Stored + t.Stored, Refused: x.Refused + t.Refused, Lost: x.Lost + t.Lost}
+		m[t.Minute] = garrison.MinuteTally{Minute: t.Minute, Stored: x.Stored + t.Stored, Refused: x.Refused + t.Refused, Other: x.Other + t.Other, Lost: x.Lost + t.Lost}
 	})
 	if err != nil {
 		return nil, err

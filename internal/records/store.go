@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"garrison"
+	"garrison/internal/records/ingest/dialect"
 	"garrison/internal/records/wal"
 )
 
@@ -308,6 +309,12 @@ func (s *Store) request(b *Batch) (*request, error) {
 		SourceID: b.Source.ID, SourceName: b.Source.Name, SourceKind: b.Source.Kind, Own: b.Source.Own,
 		Key: b.Key, Refused: int64(len(b.Refused)) + b.MoreRefused, Lost: b.Lost,
 	}
+	body.Other = b.MoreOther
+	for i := range b.Refused {
+		if dialect.Other(b.Refused[i].Why) {
+			body.Other++
+		}
+	}
 	for _, r := range b.Refused[:min(len(b.Refused), wal.MaxSamples)] {
 		body.Samples = append(body.Samples, wal.Sample{Line: clip(r.Line, wal.MaxSampleLine), Why: clip(r.Why, 200)})
 	}
@@ -339,8 +346,8 @@ func checkBatch(b *Batch) error {
 	if len(b.NAT) > maxBatchRows || len(b.Refused) > maxBatchRows {
 		return garrison.Refuse(garrison.TooLarge, "error.records.batch_too_large", "rows", max(len(b.NAT), len(b.Refused)), "limit", maxBatchRows)
 	}
-	if b.Lost < 0 || b.MoreRefused < 0 {
-		return garrison.Errorf(garrison.Invalid, "batch counts %d lost and %d refused", b.Lost, b.MoreRefused)
+	if b.Lost < 0 || b.MoreRefused < 0 || b.MoreOther < 0 || b.MoreOther > b.MoreRefused {
+		return garrison.Errorf(garrison.Invalid, "batch counts %d lost and %d refused, of these %d of another matter", b.Lost, b.MoreRefused, b.MoreOther)
 	}
 	for i := range b.NAT {
 		r := &b.NAT[i]

@@ -26,10 +26,10 @@ type SourceRef struct {
 	Own  bool   // a record of our own doing, shown only on request
 }
 
-// Refusal is one line that could not be parsed.
+// Refusal is one line that gave no record.
 type Refusal struct {
 	Line string
-	Why  string
+	Why  string // begins with its code, see package dialect
 }
 
 // Batch is what one sender handed over at once: it is stored whole or not at all.
@@ -43,7 +43,11 @@ type Batch struct {
 	// MoreRefused counts refused lines beyond those in Refused, so that a flood of
 	// bad lines need not be carried here to be counted.
 	MoreRefused int64
-	Lost        int64 // records known lost on the way to us since the last batch
+	// MoreOther is how many of MoreRefused are known to tell of no translation
+	// (dialect.Other); those in Refused tell it themselves. They count as refused, and
+	// make no gap.
+	MoreOther int64
+	Lost      int64 // records known lost on the way to us since the last batch
 }
 
 // Ack is the answer to a batch.

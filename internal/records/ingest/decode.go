@@ -95,6 +95,9 @@ func (d *lineDecoder) decode(l *dialect.Line, r *evidence.NAT) string {
 			return why
 		}
 	}
+	if dialect.MayTranslate(l) {
+		return dialect.UnknownLine
+	}
 	return dialect.NotTranslation
 }
 

@@ -384,7 +384,7 @@ func TestUDPDatagrams(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	got := fmt.Sprint(m.refused)
-	if want := `[{ empty_line} {\x00\xff\x1b[2J not_a_translation}]`; got != want {
+	if want := `[{ empty_line} {\x00\xff\x1b[2J unknown_line}]`; got != want {
 		t.Errorf("refused %s, want %s", got, want)
 	}
 }

@@ -140,6 +140,9 @@ func (d *sender) refuse(b []byte, why string, received time.Time) {
 	d.touch(received)
 	if len(d.batch.Refused) >= batchSamples {
 		d.batch.MoreRefused++
+		if dialect.Other(why) {
+			d.batch.MoreOther++
+		}
 		return
 	}
 	d.batch.Refused = append(d.batch.Refused, records.Refusal{Line: Escape(b, sampleBytes), Why: why})
@@ -165,7 +168,7 @@ func (d *sender) handOver(ctx context.Context, now time.Time) error {
 		}
 		clear(d.batch.Refused)
 		d.batch.NAT, d.batch.Refused = d.batch.NAT[:0], d.batch.Refused[:0]
-		d.batch.MoreRefused, d.batch.Lost = 0, 0
+		d.batch.MoreRefused, d.batch.MoreOther, d.batch.Lost = 0, 0, 0
 	}
 	if now.Sub(d.checked) >= refreshEvery {
 		d.apply(d.src.settings(d.addr), now)

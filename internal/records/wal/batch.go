@@ -19,6 +19,13 @@ const (
 	maxName       = 256
 )
 
+// Flags, the first byte of a Batch frame's body.
+const (
+	flagOwn   = 1 // a record of our own doing
+	flagKeyed = 2 // an idempotency key follows
+	flagOther = 4 // the number of refused lines of another matter follows the refused
+)
+
 // Sample is one refused line that is kept.
 type Sample struct{ Line, Why string }
 
@@ -29,6 +36,7 @@ type Body struct {
 	Key                              [32]byte
 	Stored                           uint32
 	Refused                          int64
+	Other                            int64 // of Refused, lines known to tell of no record
 	Lost                             int64
 	Samples                          []Sample
 }
@@ -38,11 +46,14 @@ type Body struct {
 func (b *Body) Append(dst []byte, nat []evidence.NAT) []byte {
 	flags := byte(0)
 	if b.Own {
-		flags |= 1
+		flags |= flagOwn
 	}
 	keyed := b.Key != [32]byte{}
 	if keyed {
-		flags |= 2
+		flags |= flagKeyed
+	}
+	if b.Other != 0 {
+		flags |= flagOther
 	}
 	dst = append(dst, flags)
 	if keyed {
@@ -52,6 +63,9 @@ func (b *Body) Append(dst []byte, nat []evidence.NAT) []byte {
 		dst = appendText(dst, s)
 	}
 	dst = binary.AppendUvarint(dst, uint64(b.Refused))
+	if b.Other != 0 {
+		dst = binary.AppendUvarint(dst, uint64(b.Other))
+	}
 	dst = binary.AppendUvarint(dst, uint64(b.Lost))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Samples)))
 	for _, s := range b.Samples {
@@ -176,12 +190,22 @@ func ParseBody(data []byte) (Body, []byte, error) {
 	var b Body
 	r := reader{rest: data}
 	flags := r.take(1)[0]
-	b.Own = flags&1 != 0
-	if flags&2 != 0 {
+	if unknown := flags &^ (flagOwn | flagKeyed | flagOther); unknown != 0 {
+		return b, nil, fmt.Errorf("batch has flags %#x that are not known", unknown)
+	}
+	b.Own = flags&flagOwn != 0
+	if flags&flagKeyed != 0 {
 		copy(b.Key[:], r.take(32))
 	}
 	b.SourceID, b.SourceName, b.SourceKind = string(r.text(maxName)), string(r.text(maxName)), string(r.text(maxName))
-	b.Refused, b.Lost = int64(r.uvarint()), int64(r.uvarint())
+	b.Refused = int64(r.uvarint())
+	if flags&flagOther != 0 {
+		b.Other = int64(r.uvarint())
+	}
+	b.Lost = int64(r.uvarint())
+	if b.Other < 0 || b.Other > b.Refused {
+		return b, nil, fmt.Errorf("batch says that %d of %d refused lines are of another matter", b.Other, b.Refused)
+	}
 	n := r.uvarint()
 	if n > MaxSamples {
 		return b, nil, fmt.Errorf("batch keeps %d refused lines, more than %d", n, MaxSamples)

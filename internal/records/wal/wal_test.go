@@ -136,7 +136,7 @@ func TestBatchKeepsItsRows(t *testing.T) {
 		{Start: 1 << 41, End: 1<<41 + 7, InsideIP: netip.MustParseAddr("10.0.0.1"), DstIP: six, InsidePort: 65535, DstPort: 1, Line: "d", Device: "l"},
 		{},
 	}
-	b := Body{SourceID: "id", SourceName: "名", SourceKind: "import", Own: true, Refused: 9, Lost: 4, Samples: []Sample{{"line\x00", "why"}}}
+	b := Body{SourceID: "id", SourceName: "名", SourceKind: "import", Own: true, Refused: 9, Other: 5, Lost: 4, Samples: []Sample{{"line\x00", "why"}}}
 	b.Key[31] = 1
 	data := b.Append(nil, want)
 	got, rest, err := ParseBody(data)

@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"strings"
+
 	"garrison/evidence"
 	"garrison/internal/records/ingest/syslog"
 )
@@ -16,15 +18,24 @@ const (
 	BadPort        = "bad_port"
 	BadProtocol    = "bad_protocol"
 	BadDuration    = "bad_duration"
-	BadTime        = "bad_time"   // its time cannot be read and there is no other
-	NoTime         = "no_time"    // has no time at all, and came from a file
-	Empty          = "empty_line" // nothing but blanks
-	TooLong        = "too_long"   // longer than a line may be; its head is kept
-	Unfinished     = "unfinished" // the sender began a line and did not end it in time
-	NoMatch        = "no_match"   // teardown that does not name the translation, and no building was seen that would
-	Repetition     = "repetition" // a change of a connection whose building and end are lines of their own
-	Several        = "several"    // tells of several translations at once, which is not read
+	BadTime        = "bad_time"     // its time cannot be read and there is no other
+	NoTime         = "no_time"      // has no time at all, and came from a file
+	Empty          = "empty_line"   // nothing but blanks
+	TooLong        = "too_long"     // longer than a line may be; its head is kept
+	Unfinished     = "unfinished"   // the sender began a line and did not end it in time
+	NoMatch        = "no_match"     // teardown that does not name the translation, and no building was seen that would
+	Repetition     = "repetition"   // a change of a connection whose building and end are lines of their own
+	Several        = "several"      // tells of several translations at once, which is not read
+	UnknownLine    = "unknown_line" // of no known family, and may tell of a translation
 )
+
+// Other says that a line refused for this reason is known to tell of no translation
+// that another line does not tell: nothing was lost with it. For a reason that is not
+// known the answer is no.
+func Other(why string) bool {
+	code, _, _ := strings.Cut(why, ":")
+	return code == NotTranslation || code == Repetition || code == Empty
+}
 
 // NotMine is what a decoder answers to a line that is not of its family. It never
 // leaves the process.

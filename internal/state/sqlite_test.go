@@ -19,7 +19,7 @@ import (
 	"garrison/internal/state/statetest"
 )
 
-func openAt(t *testing.T, cfg state.Config) (*state.DB, error) {
+func openAt(t testing.TB, cfg state.Config) (*state.DB, error) {
 	t.Helper()
 	db, err := state.New(cfg, state.Deps{})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type proofPath struct {
 	Steps  []proofStep
 	Fields []evidence.Field // of the entry
 	Good   bool
+	Part   bool // good as far as it goes: the record itself could not be shown
 	Fault  string // which step does not hold
 	Run    garrison.RunID
 }
@@ -152,6 +154,7 @@ func (c *Console) checkpointStep(p *page, f frame, out *proofPath, raw []byte, r
 	}
 	out.witnesses(f, status.Witnesses)
 	out.Good = out.Fault == ""
+	out.Part = slices.ContainsFunc(out.Steps[:len(out.Steps)-1], func(s proofStep) bool { return s.State == "open" })
 }
 
 // witnesses closes the path; without any, that is said.

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -51,22 +52,12 @@ func (q filtering) Clear() string { return q.Path }
 // Hidden are the filters a search form must carry along.
 func (q filtering) Hidden() []tag {
 	var out []tag
-	for _, k := range slices.Sorted(maps2keys(q.Query)) {
+	for _, k := range slices.Sorted(maps.Keys(q.Query)) {
 		if k != "q" && k != "after" {
 			out = append(out, tag{Name: k, Value: q.Query.Get(k)})
 		}
 	}
 	return out
-}
-
-func maps2keys(v url.Values) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range v {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // at is a path with its query; an empty query leaves no question mark.

@@ -22,7 +22,7 @@ type proofPath struct {
 	Steps  []proofStep
 	Fields []evidence.Field // of the entry
 	Good   bool
-	Part   bool // good as far as it goes: the record itself could not be shown
+	Part   bool   // good as far as it goes: the record itself could not be shown
 	Fault  string // which step does not hold
 	Run    garrison.RunID
 }

@@ -470,7 +470,7 @@ func TestHostileInputComesOutAsText(t *testing.T) {
 		if x.status >= 500 {
 			t.Errorf("%s: status %d", at, x.status)
 		}
-		judgeElements(x, func(format string, args ...any) { t.Errorf(at+": "+format, args...) })
+		judgeElements(x, func(format string, args ...any) { t.Errorf("%s: "+format, append([]any{at}, args...)...) })
 		for _, n := range x.all("img") {
 			if attr(n, "src") == "x" {
 				t.Errorf("%s: the input became an element", at)
@@ -486,7 +486,7 @@ func TestHostileInputComesOutAsText(t *testing.T) {
 		if x.status != 200 {
 			t.Errorf("%s: status %d", at, x.status)
 		}
-		judgeElements(x, func(format string, args ...any) { t.Errorf(at+": "+format, args...) })
+		judgeElements(x, func(format string, args ...any) { t.Errorf("%s: "+format, append([]any{at}, args...)...) })
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
+	"unicode/utf8"
 
 	"garrison"
 	"garrison/internal/state"
@@ -239,10 +241,10 @@ func (r *Runner) lookAgain(ctx context.Context, tx *state.Tx, a *applied) error 
 // Refute takes a finding off the list because it is wrong, with a reason. Later
 // sightings of the same do not bring it back.
 func (r *Runner) Refute(ctx context.Context, id garrison.FindingID, reason string, by garrison.Actor) error {
-	if reason == "" {
+	if reason = strings.TrimSpace(reason); reason == "" {
 		return garrison.Refuse(garrison.Invalid, "error.measures.reason_needed")
 	}
-	if len(reason) > maxReason {
+	if utf8.RuneCountInString(reason) > maxReason {
 		return garrison.Refuse(garrison.TooLarge, "error.measures.reason_too_long", "most", maxReason)
 	}
 	err := r.deps.DB.Write(ctx, func(tx *state.Tx) error {

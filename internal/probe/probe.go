@@ -80,7 +80,7 @@ type answer struct {
 }
 
 // Fetch performs r. See [Prober].
-func (p *Probe) Fetch(ctx context.Context, r Request) Exchange {
+func (p *Probe) Fetch(ctx context.Context, r Request) (ex Exchange) {
 	if r.Method == "" {
 		r.Method = http.MethodGet
 	}
@@ -91,7 +91,7 @@ func (p *Probe) Fetch(ctx context.Context, r Request) Exchange {
 		r.Timeout = p.cfg.Timeout
 	}
 	started := p.now()
-	ex := Exchange{Started: started.UTC(), Method: r.Method, URL: r.URL}
+	ex = Exchange{Started: started.UTC(), Method: r.Method, URL: r.URL}
 	defer func() { ex.Took = p.now().Sub(started) }()
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		ex.Err = &Failure{Kind: PolicyRefused, Why: fmt.Sprintf("method %.20q is not used by this probe", r.Method)}

@@ -150,8 +150,7 @@ func (d *Daemon) ran(name string, stop func(context.Context) error) {
 
 // open takes the directory and learns what it holds.
 func (d *Daemon) open() error {
-	in, err := ensureInstall(d.cfg, d.opts.Now())
-	if err != nil {
+	if err := makeData(d.cfg.Data); err != nil {
 		return err
 	}
 	lock, err := lockDir(d.cfg.Data)
@@ -159,6 +158,10 @@ func (d *Daemon) open() error {
 		return err
 	}
 	d.ran("lock", func(context.Context) error { lock.release(); return nil })
+	in, err := ensureInstall(d.cfg, d.opts.Now())
+	if err != nil {
+		return err
+	}
 	d.install, d.lay = in, in.layout(d.cfg.Data)
 	d.keeper = transcript.New(d.lay.transcript)
 	return nil

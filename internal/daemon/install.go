@@ -65,42 +65,53 @@ func readInstall(data string) (install, error) {
 	return in.at(data), nil
 }
 
-// ensureInstall makes the directories and the installation's own description.
-func ensureInstall(cfg config.Config, now time.Time) (install, error) {
-	for dir, mode := range map[string]os.FileMode{
-		cfg.Data: 0o755, cfg.KeyDir(): 0o700, filepath.Join(cfg.Data, "state"): 0o700,
-		filepath.Join(cfg.Data, "evidence"): 0o755, filepath.Join(cfg.Data, "records"): 0o700, filepath.Join(cfg.Data, "ledger"): 0o755,
-	} {
-		if err := os.MkdirAll(dir, mode); err != nil {
-			return install{}, fmt.Errorf("make directory %q: %w; name one this user may write to with --data (and --keys)", dir, err)
-		}
+// makeData makes the data directory and finds out whether it can be written at all.
+func makeData(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make directory %q: %w; name one this user may write to with --data", dir, err)
 	}
-	probe := filepath.Join(cfg.Data, ".writable")
+	probe := filepath.Join(dir, ".writable")
 	if err := os.WriteFile(probe, nil, 0o600); err != nil {
-		return install{}, fmt.Errorf("data directory %q cannot be written: %w; check its owner, its mode and whether the file system is mounted read-only or full", cfg.Data, err)
+		return fmt.Errorf("data directory %q cannot be written: %w; check its owner, its mode and whether the file system is mounted read-only or full", dir, err)
 	}
 	if err := os.Remove(probe); err != nil {
-		return install{}, fmt.Errorf("data directory %q: %w", cfg.Data, err)
+		return fmt.Errorf("data directory %q: %w", dir, err)
 	}
-	keys, err := keyPath(cfg.Data, cfg.KeyDir())
-	if err != nil {
-		return install{}, err
-	}
+	return nil
+}
+
+// ensureInstall makes the directories and the installation's own description. The
+// caller holds the directory's lock: the description is not two instances' to write.
+func ensureInstall(cfg config.Config, now time.Time) (install, error) {
 	in, err := readInstall(cfg.Data)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		in = install{Format: installFormat, Origin: cfg.Ledger.Origin, Made: now.UTC()}
+		in = install{Format: installFormat, Origin: cfg.Ledger.Origin, Made: now.UTC(), Engine: cfg.State.Engine, Keys: cfg.KeyDir()}
 		if in.Origin == "" {
 			in.Origin = newOrigin()
 		}
 	case err != nil:
 		return install{}, err
-	case cfg.Ledger.Origin != "" && cfg.Ledger.Origin != in.Origin:
-		return install{}, garrison.Errorf(garrison.Conflict, "ledger.origin is %q but this installation's log is called %q; a log keeps its name for ever", cfg.Ledger.Origin, in.Origin)
-	case in.Engine != cfg.State.Engine:
-		return install{}, garrison.Errorf(garrison.Conflict, "state.engine is %s but this installation keeps its state in %s; move it with backup and restore", cfg.State.Engine, in.Engine)
+	default:
+		if err := in.agrees(cfg); err != nil {
+			return install{}, err
+		}
 	}
-	in.Keys, in.Engine, in.DSNFile = keys, cfg.State.Engine, cfg.State.DSNFile
+	if cfg.Keys != "" {
+		in.Keys = cfg.Keys
+	}
+	in.DSNFile = cfg.State.DSNFile
+	for dir, mode := range map[string]os.FileMode{
+		in.Keys: 0o700, filepath.Join(cfg.Data, "state"): 0o700, filepath.Join(cfg.Data, "evidence"): 0o755,
+		filepath.Join(cfg.Data, "records"): 0o700, filepath.Join(cfg.Data, "ledger"): 0o755,
+	} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return install{}, fmt.Errorf("make directory %q: %w; name one this user may write to with --data (and --keys)", dir, err)
+		}
+	}
+	if in.Keys, err = keyPath(cfg.Data, in.Keys); err != nil {
+		return install{}, err
+	}
 	raw, err := json.MarshalIndent(in, "", "  ")
 	if err != nil {
 		return install{}, err
@@ -109,6 +120,23 @@ func ensureInstall(cfg config.Config, now time.Time) (install, error) {
 		return install{}, err
 	}
 	return in.at(cfg.Data), nil
+}
+
+// agrees refuses a configuration that speaks of another installation than this one.
+func (in install) agrees(cfg config.Config) error {
+	if cfg.Ledger.Origin != "" && cfg.Ledger.Origin != in.Origin {
+		return garrison.Errorf(garrison.Conflict, "ledger.origin is %q but this installation's log is called %q; a log keeps its name for ever", cfg.Ledger.Origin, in.Origin)
+	}
+	if in.Engine != cfg.State.Engine {
+		return garrison.Errorf(garrison.Conflict, "state.engine is %s but this installation keeps its state in %s; move it with backup and restore", cfg.State.Engine, in.Engine)
+	}
+	if cfg.Keys == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Keys, "ledger")); err != nil {
+		return garrison.Errorf(garrison.Conflict, "the keys of this installation are in %q, and %q holds none (%w); move them there first, or leave out --keys", in.Keys, cfg.Keys, err)
+	}
+	return nil
 }
 
 // keyPath is how the key directory is written down: relative where it lies below the

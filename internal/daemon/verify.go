@@ -110,7 +110,7 @@ func verifyState(ctx context.Context, lay layout, in install, entries *ledger.Re
 		return err
 	}
 	defer func() { _ = db.Stop(context.WithoutCancel(ctx)) }()
-	runner, err := owners(ctx, db, in)
+	runner, err := owners(ctx, db, in, lay.transcript)
 	if err != nil {
 		if d, ok := state.AuditFile(cfg, err); ok {
 			report(d)
@@ -134,7 +134,7 @@ func verifyState(ctx context.Context, lay layout, in install, entries *ledger.Re
 }
 
 // owners registers every table with the audit, as the running parts do.
-func owners(ctx context.Context, db *state.DB, in install) (*measures.Runner, error) {
+func owners(ctx context.Context, db *state.DB, in install, kept transcript.Config) (*measures.Runner, error) {
 	quiet := slog.New(slog.DiscardHandler)
 	reg, err := registry.New(registry.DefaultConfig(), registry.Deps{DB: db, Log: quiet})
 	if err != nil {
@@ -157,7 +157,7 @@ func owners(ctx context.Context, db *state.DB, in install) (*measures.Runner, er
 	}
 	runner, err := measures.New(measures.DefaultConfig(), measures.Deps{DB: db, Schedule: plan, Measures: list,
 		Probe: probe.New(probe.DefaultConfig(), probe.Deps{}), Subjects: subjects{reg}, Log: quiet,
-		Keeper: transcript.New(transcript.Config{Dir: filepath.Dir(in.Keys)})})
+		Keeper: transcript.New(kept)})
 	if err != nil {
 		return nil, err
 	}

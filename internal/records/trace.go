@@ -110,6 +110,7 @@ type chunkView struct {
 	span   uint16
 	ref    garrison.EvidenceRef
 	root   [32]byte
+	nodes  [][32]byte
 }
 
 func (s *Store) view() view {
@@ -119,7 +120,7 @@ func (s *Store) view() view {
 	add := func(g *generation) {
 		gv := genView{table: g.table.View(), chunks: make([]chunkView, len(g.chunks))}
 		for i, c := range g.chunks {
-			gv.chunks[i] = chunkView{id: c.id(), rows: c.rows, sorted: c.sorted, span: c.span, ref: c.ref, root: c.root}
+			gv.chunks[i] = chunkView{id: c.id(), rows: c.rows, sorted: c.sorted, span: c.span, ref: c.ref, root: c.root, nodes: c.nodes}
 		}
 		v.gens = append(v.gens, gv)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sort"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -65,25 +66,21 @@ func (s *Stream) Close() { s.leave() }
 
 func (s *Stream) enter(g parquet.RowGroup, row int64) error {
 	for i, c := range g.ColumnChunks() {
-		s.cols[i] = column{pages: c.Pages()}
-		if row > 0 {
-			if err := s.cols[i].pages.SeekToRow(row); err != nil {
-				return err
-			}
+		var err error
+		if s.cols[i], err = openColumn(c); err != nil {
+			return err
 		}
 	}
-	return nil
+	if row == 0 {
+		return nil
+	}
+	return s.seek(row)
 }
 
 // seek moves within the group that was entered; dictionaries stay decoded.
 func (s *Stream) seek(row int64) error {
 	for i := range s.cols {
-		c := &s.cols[i]
-		if c.page != nil {
-			parquet.Release(c.page)
-			c.page = nil
-		}
-		if err := c.pages.SeekToRow(row); err != nil {
+		if err := s.cols[i].seek(row); err != nil {
 			return err
 		}
 	}
@@ -189,13 +186,44 @@ func (s *Stream) assemble(n int) error {
 // column reads one column of a row group from page to page.
 type column struct {
 	pages parquet.Pages
+	index parquet.OffsetIndex
 	page  parquet.Page
-	at    int // next value within the page
+	first int64 // row of the page's first value, or of the next page's
+	at    int   // next value within the page
+	skip  int   // values to pass over in the next page
 	// dictionary of the group, decoded once
 	dict      parquet.Dictionary
 	dictInts  []int64
 	dictTexts []int64
 	dictFixed [][16]byte
+}
+
+func openColumn(c parquet.ColumnChunk) (column, error) {
+	index, err := c.OffsetIndex()
+	if err != nil {
+		return column{}, err
+	}
+	return column{pages: c.Pages(), index: index}, nil
+}
+
+// seek moves to a row of the group. A page that holds it is kept: rows that are
+// looked for lie near one another.
+func (c *column) seek(row int64) error {
+	if c.page != nil && row >= c.first && row < c.first+c.page.NumValues() {
+		c.at = int(row - c.first)
+		return nil
+	}
+	if c.page != nil {
+		parquet.Release(c.page)
+		c.page = nil
+	}
+	i := sort.Search(c.index.NumPages(), func(i int) bool { return c.index.FirstRowIndex(i) > row }) - 1
+	if i < 0 {
+		return fmt.Errorf("no page holds row %d", row)
+	}
+	c.first = c.index.FirstRowIndex(i)
+	c.skip = int(row - c.first)
+	return c.pages.SeekToRow(c.first)
 }
 
 func (c *column) close() {
@@ -211,6 +239,7 @@ func (c *column) close() {
 func (c *column) next() error {
 	for c.page == nil || c.at >= int(c.page.NumValues()) {
 		if c.page != nil {
+			c.first += c.page.NumValues()
 			parquet.Release(c.page)
 			c.page = nil
 		}
@@ -221,7 +250,7 @@ func (c *column) next() error {
 			}
 			return err
 		}
-		c.page, c.at = page, 0
+		c.page, c.at, c.skip = page, c.skip, 0
 	}
 	return nil
 }

@@ -36,8 +36,20 @@ type frame struct {
 // T returns a text in the frame's language.
 func (f frame) T(key string, kv ...any) string { return text(f.Lang, key, kv...) }
 
-// Why writes out a reason.
-func (f frame) Why(r garrison.Reason) string { return locale.Reason(f.Lang, r) }
+// Why writes out a reason; the moments in it are told by the operator's clock, as
+// everything beside it on the page is.
+func (f frame) Why(r garrison.Reason) string {
+	args := make(map[string]any, len(r.Args))
+	for k, v := range r.Args {
+		if s, ok := v.(string); ok {
+			if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+				v = f.Clock(t)
+			}
+		}
+		args[k] = v
+	}
+	return locale.Reason(f.Lang, garrison.Reason{Key: r.Key, Args: args})
+}
 
 // In picks the language of a text that belongs to data.
 func (f frame) In(t garrison.Text) string { return t.In(f.Lang) }

@@ -50,7 +50,7 @@ func (c *Console) overviewPage(p *page) error {
 	tell(p.T("page.clauses"), c.overviewClauses(p, &d))
 	tell(p.T("page.cases"), c.overviewCases(p, &d))
 	var err error
-	d.Sources, err = c.sourceRows(p, false)
+	d.Sources, _, err = c.sourceRows(p, false)
 	tell(p.T("page.sources"), err)
 	d.Forecast, err = c.deps.Records.Forecast(p.ctx())
 	tell(p.T("page.sources"), err)

@@ -3,6 +3,7 @@ package console
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -32,21 +33,16 @@ type sourceRow struct {
 	garrison.SourceStatus
 	Unheard bool // registered, never sent
 	Href    templ.SafeURL
+	Day     watch
 }
 
 func (c *Console) sourcesPage(p *page) error {
 	d := sourcesData{frame: c.frame(p, "sources", ""), Own: p.r.URL.Query().Get("own") != ""}
 	d.Question = p.T("sources.question")
 	var err error
-	if d.Sources, err = c.sourceRows(p, d.Own); err != nil {
+	if d.Sources, d.Gaps, err = c.sourceRows(p, d.Own); err != nil {
 		return err
 	}
-	now := c.deps.Now()
-	cov, err := c.deps.Records.Coverage(p.ctx(), garrison.Period{From: now.Add(-watchSpan), Until: now})
-	if err != nil {
-		return err
-	}
-	d.Gaps = cov.Gaps
 	sort.SliceStable(d.Gaps, func(i, j int) bool { return d.Gaps[i].From.After(d.Gaps[j].From) })
 	if d.Forecast, err = c.deps.Records.Forecast(p.ctx()); err != nil {
 		return err
@@ -63,40 +59,49 @@ func (c *Console) sourcesPage(p *page) error {
 	return c.render(p, 200, sourcesTempl(d))
 }
 
-func (c *Console) sourceRows(p *page, own bool) ([]sourceRow, error) {
+// sourceRows lists the senders with their last day, and all that is missing of it.
+func (c *Console) sourceRows(p *page, own bool) ([]sourceRow, []garrison.Gap, error) {
 	list, err := c.deps.Records.Sources(p.ctx())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	now := c.deps.Now()
+	from := now.Add(-watchSpan)
+	cov, err := c.deps.Records.Coverage(p.ctx(), garrison.Period{From: from, Until: now})
+	if err != nil {
+		return nil, nil, err
 	}
 	var out []sourceRow
 	seen := map[string]bool{}
 	for _, s := range list {
 		seen[string(s.ID)] = true
 		if !s.Own || own {
-			out = append(out, sourceRow{SourceStatus: s, Href: sourceURL(string(s.ID))})
+			out = append(out, sourceRow{SourceStatus: s, Href: sourceURL(string(s.ID)), Day: watchOf(cov.Gaps, string(s.ID), s.First, from, now)})
 		}
 	}
 	registered, _, err := c.deps.Registry.List(p.ctx(), registry.Filter{Kind: garrison.Sender, Limit: 1000})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, r := range registered {
 		a, err := netip.ParseAddr(r.Attributes["address"])
 		if err != nil || seen["syslog:"+a.Unmap().String()] {
 			continue
 		}
-		out = append(out, sourceRow{SourceStatus: garrison.SourceStatus{ID: garrison.SourceID(r.ID), Name: r.Name, Silent: true}, Unheard: true,
+		out = append(out, sourceRow{SourceStatus: garrison.SourceStatus{ID: garrison.SourceID(r.ID), Name: r.Name, Silent: true}, Unheard: true, Day: watch{Known: true, From: from, Until: now, Gaps: []watchGap{{From: from, Until: now, Kind: "before"}}},
 			Href: templ.SafeURL("/register/" + url.PathEscape(string(r.ID)))})
 	}
-	return out, nil
+	return out, cov.Gaps, nil
 }
 
-// sourceData is one sender: its minutes and the lines that could not be parsed.
+// sourceData is one sender: its hours, its minutes and the lines that could not be parsed.
 type sourceData struct {
 	frame
 	Source  garrison.SourceStatus
+	Href    templ.SafeURL
 	Samples []garrison.RefusedLine
-	Busiest int64
+	Gaps    []garrison.Gap // its own, and those of the whole installation
+	Hour    time.Time      // whose minutes are shown
 }
 
 func (c *Console) sourcePage(p *page) error {
@@ -109,17 +114,29 @@ func (c *Console) sourcePage(p *page) error {
 		if string(s.ID) != id {
 			continue
 		}
-		d := sourceData{frame: c.frame(p, "sources", s.Name), Source: s}
+		d := sourceData{frame: c.frame(p, "sources", s.Name), Source: s, Href: sourceURL(id)}
 		d.Question = p.T("source.question")
-		for _, m := range s.Minutes {
-			d.Busiest = max(d.Busiest, m.Stored+m.Refused)
+		d.Hour = chosenHour(p.r.URL.Query().Get("hour"), d.Now)
+		cov, err := c.deps.Records.Coverage(p.ctx(), garrison.Period{From: d.Now.Add(-watchSpan), Until: d.Now})
+		if err != nil {
+			return err
 		}
+		d.Gaps = slices.DeleteFunc(cov.Gaps, func(g garrison.Gap) bool { return g.Source != "" && g.Source != id })
 		if d.Samples, err = c.deps.Records.Samples(p.ctx(), id); err != nil {
 			return err
 		}
 		return c.render(p, 200, sourceTempl(d))
 	}
 	return garrison.Refuse(garrison.NotFound, "error.sources.none", "id", id)
+}
+
+// chosenHour is the hour of the last day whose minutes are asked for; else the running one.
+func chosenHour(asked string, now time.Time) time.Time {
+	at, err := time.ParseInLocation("2006-01-02T15", asked, zone)
+	if err != nil || at.After(now) || at.Before(now.Add(-25*time.Hour)) {
+		at = now
+	}
+	return at.UTC().Truncate(time.Hour)
 }
 
 func sourceURL(id string) templ.SafeURL { return templ.SafeURL("/sources/" + url.PathEscape(id)) }
@@ -189,36 +206,23 @@ func seconds(d time.Duration) string {
 	return strings.Replace(s, "-", "−", 1)
 }
 
-// minuteBars are the last minutes of a source, as bars of a plot 720 by 96.
-func (d sourceData) minuteBars() []bar {
-	n := len(d.Source.Minutes)
-	if n == 0 || d.Busiest == 0 {
-		return nil
-	}
-	const width, height, most = 720.0, 96.0, 120
-	list := d.Source.Minutes[max(0, n-most):]
-	first, last := list[0].Minute, d.Now.Unix()/60
-	span := max(1, last-first+1)
-	step := width / float64(span)
-	var out []bar
-	for _, m := range list {
-		x := float64(m.Minute-first) * step
-		h := float64(m.Stored+m.Refused) / float64(d.Busiest) * (height - 8)
-		out = append(out, bar{Class: "cv-bar", X: px(x), Y: px(height - h), W: px(max(1, step-1)), H: px(h)})
-		if m.Lost != 0 {
-			out = append(out, bar{Class: "cv-lost", X: px(x), Y: "0", W: px(max(1, step-1)), H: "4"})
-		}
-	}
-	return out
+// newestGaps are the last n gaps, newest first.
+func newestGaps(g []garrison.Gap, n int) []garrison.Gap {
+	out := slices.Clone(g)
+	slices.SortStableFunc(out, func(a, b garrison.Gap) int { return b.From.Compare(a.From) })
+	return out[:min(n, len(out))]
 }
 
 func firstGaps(g []garrison.Gap, n int) []garrison.Gap { return g[:min(n, len(g))] }
 
 // whyMark says whether a reason speaks for a candidate or leaves a doubt.
+// whyMark is whether a reason speaks for a candidate, against it, or leaves it in doubt.
 func whyMark(r garrison.Reason) string {
 	switch r.Key {
 	case "trace.why.inside_time", "trace.why.closed_by", "trace.why.block", "trace.why.merged":
 		return "for"
+	case "trace.why.within_skew":
+		return "con" // it misses the moment, though by less than the clocks may differ
 	}
 	return "unk"
 }

@@ -24,6 +24,7 @@ type traceData struct {
 	Open                      int // candidate whose evidence is open, from 1; 0: none
 	Proof                     *records.ProvenRecord
 	ProofProblem              string
+	asked                     garrison.Question
 }
 
 type candidate struct {
@@ -60,7 +61,7 @@ func (c *Console) tracePage(p *page) error {
 	if err != nil {
 		return err
 	}
-	d.Took, d.Asked = time.Since(began), true
+	d.Took, d.Asked, d.asked = time.Since(began), true, question
 	for i, x := range d.Answer.Candidates {
 		k := candidate{Candidate: x, Href: d.with("open", strconv.Itoa(i+1))}
 		if l, ok := c.deps.Registry.LineFor(p.ctx(), x.InsideIP); ok {
@@ -179,10 +180,3 @@ func rank(i int) string {
 }
 
 func hexOf(b [32]byte) string { return hex.EncodeToString(b[:]) }
-
-func evidenceText(d traceData) string {
-	if d.Proof == nil {
-		return ""
-	}
-	return strconv.FormatUint(d.Proof.ChunkEntry.Index, 10)
-}

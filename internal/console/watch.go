@@ -36,13 +36,19 @@ func (c *Console) watch(ctx context.Context, now time.Time) watch {
 		return w
 	}
 	w.Known, w.Lost = true, cov.Lost
-	for _, g := range cov.Gaps {
+	w.take(cov.Gaps)
+	return w
+}
+
+// take turns what is known to be missing into cuts, dashes and time before the wall.
+func (w *watch) take(gaps []garrison.Gap) {
+	for _, g := range gaps {
 		if g.Cause == "refused" || g.Cause == "not_yet" {
 			continue // somebody watched; the source's page says what could not be read
 		}
 		until := g.Until
-		if until.IsZero() || until.After(now) {
-			until = now
+		if until.IsZero() || until.After(w.Until) {
+			until = w.Until
 		}
 		from := g.From
 		if from.Before(w.From) {
@@ -62,7 +68,18 @@ func (c *Console) watch(ctx context.Context, now time.Time) watch {
 		}
 		w.Gaps = append(w.Gaps, x)
 	}
-	return w
+}
+
+// since is when the wall begins, if that is later than the line does: before it nobody
+// watched because nothing was installed, which is neither a gap nor well.
+func (w watch) since() (time.Time, bool) {
+	var last time.Time
+	for _, g := range w.Gaps {
+		if g.Kind == "before" && !g.From.After(w.From.Add(time.Minute)) && g.Until.After(last) {
+			last = g.Until
+		}
+	}
+	return last, !last.IsZero() && last.Before(w.Until)
 }
 
 // cuts counts the gaps that somebody must explain.
@@ -129,6 +146,8 @@ func (w watch) bars(width, height float64) []bar {
 		switch g.Kind {
 		case "cut":
 			out = append(out, bar{Class: "cv-gap", X: px(a), Y: "0", W: px(max(2, b-a)), H: px(height)})
+		case "before":
+			out = append(out, bar{Class: "cv-none", X: px(a + .5), Y: px(base), W: px(max(0.1, b-a-1)), H: px(height - base - .5)})
 		case "silent":
 			out = append(out, bar{Class: "cv-silent", X: px(a), Y: px(top), W: px(max(2, b-a)), H: px(height - top)})
 		}

@@ -76,18 +76,19 @@ func (s *Syslog) Start(ctx context.Context) error {
 // Stop takes in what has arrived, makes it durable and closes the listeners.
 func (s *Syslog) Stop(ctx context.Context) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	tcp, udp := s.tcp, s.udp
+	s.tcp, s.udp, s.addrs = nil, nil, map[string]string{}
+	s.mu.Unlock() // draining takes a while, and who asks for Addrs must not wait for it
 	var err error
-	if s.tcp != nil {
-		err = errors.Join(err, s.tcp.stop(ctx))
+	if tcp != nil {
+		err = errors.Join(err, tcp.stop(ctx))
 	}
-	if s.udp != nil {
-		err = errors.Join(err, s.udp.stop(ctx))
+	if udp != nil {
+		err = errors.Join(err, udp.stop(ctx))
 	}
-	if s.tcp != nil || s.udp != nil {
+	if tcp != nil || udp != nil {
 		err = errors.Join(err, s.deps.Store.Sync(ctx))
 	}
-	s.tcp, s.udp, s.addrs = nil, nil, map[string]string{}
 	return err
 }
 

@@ -85,13 +85,15 @@ func (t *tcpListener) stop(ctx context.Context) error {
 	}
 }
 
-// interrupt wakes readers that set out to wait before they could know of the stop.
+// interrupt wakes readers that set out to wait before they could know of the stop. It
+// is called again and again, so the deadline is now: one a little ahead would be moved
+// on for ever. A reader that has just begun to drain sees that it was woken too early.
 func (t *tcpListener) interrupt() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c, drains := range t.conns {
 		if !drains.Load() {
-			_ = c.SetReadDeadline(time.Now().Add(drainPause))
+			_ = c.SetReadDeadline(time.Now())
 		}
 	}
 }
@@ -206,7 +208,8 @@ func (s *stream) read() {
 			s.drain = time.Now().Add(drainFor)
 			s.drains.Store(true)
 		}
-		_ = s.c.SetReadDeadline(s.deadline())
+		until := s.deadline()
+		_ = s.c.SetReadDeadline(until)
 		n, err := s.c.Read(s.f.Space())
 		now := time.Now()
 		if n > 0 {
@@ -228,6 +231,7 @@ func (s *stream) read() {
 		case !errors.Is(err, os.ErrDeadlineExceeded): // the end of the stream, or a reset
 			s.rest()
 			return
+		case !s.drain.IsZero() && now.Before(until): // woken by the stop that it knows of
 		case s.expired(now):
 			return
 		}

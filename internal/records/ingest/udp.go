@@ -118,7 +118,7 @@ func (u *udpListener) stop(ctx context.Context) error {
 			err, ended = ctx.Err(), true
 		case <-tick.C: // the reader may have set out to wait before it could know
 			if !u.drains.Load() {
-				_ = u.conn.SetReadDeadline(time.Now().Add(lingering))
+				_ = u.conn.SetReadDeadline(time.Now())
 			}
 		}
 	}
@@ -149,7 +149,8 @@ func (u *udpListener) read() {
 			}
 			wait = lingering
 		}
-		_ = u.conn.SetReadDeadline(time.Now().Add(wait))
+		asleep := time.Now().Add(wait)
+		_ = u.conn.SetReadDeadline(asleep)
 		n, err := u.pc.ReadBatch(msgs, 0)
 		if n > 0 {
 			b = u.keep(b, msgs[:n])
@@ -162,7 +163,7 @@ func (u *udpListener) read() {
 			b = u.send(b)
 		}
 		switch {
-		case !until.IsZero() && (timeout || time.Now().After(until)), errors.Is(err, net.ErrClosed):
+		case !until.IsZero() && (timeout && !time.Now().Before(asleep) || time.Now().After(until)), errors.Is(err, net.ErrClosed):
 			u.dropped(u.kernelDrops())
 			u.send(b)
 			return

@@ -159,12 +159,20 @@ func unprintable(r rune) bool {
 // ConfirmTOTP ends an enrolment with a first code: in one transaction the account is
 // made or completed and the secret is used up. It signs the person in.
 func (i *Identity) ConfirmTOTP(ctx context.Context, handle Secret, code string, from netip.Addr, device string) (Session, Secret, error) {
+	// Nobody guesses a handle. One that is wrong must not fill the table of guesses.
+	err := i.db.Read(ctx, func(q state.Querier) error {
+		_, err := i.lookup(ctx, q, onceEnrol, handle, &pending{})
+		return err
+	})
+	if err != nil {
+		return Session{}, "", err
+	}
 	if err := i.admit(ctx, i.ring.blind("enrol", digest(handle)), from); err != nil {
 		return Session{}, "", err
 	}
 	var session Session
 	var token Secret
-	err := i.db.Write(ctx, func(tx *state.Tx) error {
+	err = i.db.Write(ctx, func(tx *state.Tx) error {
 		var p pending
 		o, err := i.lookup(ctx, tx, onceEnrol, handle, &p)
 		if err != nil {

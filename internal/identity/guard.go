@@ -142,11 +142,12 @@ func (i *Identity) welcome(ctx context.Context, tx *state.Tx, login string, from
 }
 
 // removeGuesses keeps the table bounded: old rows go, and when somebody floods it,
-// the younger ones that never led to a sign-in.
+// the younger ones that never led to a sign-in. A lock stays until it ends: whoever is
+// locked must not get free by flooding.
 func (i *Identity) removeGuesses(ctx context.Context, tx *state.Tx, now time.Time) error {
 	ages := []time.Duration{forgetAfter, time.Hour, time.Minute}
 	for _, age := range ages {
-		_, err := tx.Exec(ctx, deleteGuesses, state.Micros(now.Add(-age)), state.Micros(now.Add(-familiarFor)))
+		_, err := tx.Exec(ctx, deleteGuesses, state.Micros(now.Add(-age)), state.Micros(now.Add(-familiarFor)), state.Micros(now))
 		if err != nil {
 			return fmt.Errorf("remove old guesses: %w", err)
 		}

@@ -708,3 +708,47 @@ func TestPermissionTable(t *testing.T) {
 		}
 	}
 }
+
+func (h *house) guessRows() (n int) {
+	h.t.Helper()
+	err := h.db.Read(h.t.Context(), func(q state.Querier) error { return q.QueryRow(h.t.Context(), countGuesses).Scan(&n) })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
+func TestMadeUpHandlesFillNothing(t *testing.T) {
+	h := open(t, statetest.OpenSQLite(t))
+	h.first()
+	before := h.guessRows()
+	for n := range 20 {
+		_, _, err := h.ConfirmTOTP(t.Context(), Secret(fmt.Sprint("grh_made-up-", n)), "000000", away, "")
+		wantKey(t, "made-up handle", err, "error.identity.secret_wrong")
+	}
+	if n := h.guessRows(); n != before {
+		t.Errorf("%d rows of guesses, %d before", n, before)
+	}
+}
+
+func TestFloodOfGuessesFreesNobodyWhoIsLocked(t *testing.T) {
+	onBoth(t, func(h *house) {
+		t, ctx := h.t, h.t.Context()
+		p := h.first()
+		g := guess{login: h.ring.blind("login", p.account.Login), prefix: h.ring.blind("place", place(away)), fails: 20}
+		g.until = state.Micros(h.now().Add(maxLock))
+		if err := h.db.Write(ctx, func(tx *state.Tx) error { return h.saveGuesses(ctx, tx, g, h.now()) }); err != nil {
+			t.Fatal(err)
+		}
+		h.clock.advance(2 * time.Hour)
+		err := h.db.Write(ctx, func(tx *state.Tx) error { // what removeGuesses does when the table is full
+			_, err := tx.Exec(ctx, deleteGuesses, state.Micros(h.now().Add(-time.Minute)), state.Micros(h.now().Add(-familiarFor)), state.Micros(h.now()))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = h.SignIn(ctx, p.account.Login, password, h.code(p), away, "")
+		wantKey(t, "locked address after a flood", err, "error.identity.locked")
+	})
+}

@@ -35,6 +35,7 @@ type Ceremony struct {
 const (
 	ceremonyFor  = 5 * time.Minute
 	maxPasskeys  = 20
+	maxBegun     = 50 // sign-ins under way from one place; the oldest makes room
 	maxAnswer    = 64 << 10
 	ceremonyMark = "grc_"
 )
@@ -290,7 +291,12 @@ func (i *Identity) BeginLogin(ctx context.Context, from netip.Addr) (Ceremony, e
 		if _, err := tx.Exec(ctx, deleteOnceExpired, state.Micros(i.now())); err != nil {
 			return fmt.Errorf("remove expired secrets: %w", err)
 		}
-		c, err = i.ceremony(ctx, tx, onceLogin, "", options, data)
+		// Anybody may begin. Who begins without end pushes out his own, not others'.
+		at := i.ring.blind("begun", place(from))
+		if _, err := tx.Exec(ctx, deleteOnceOldest, onceLogin, at, maxBegun-1); err != nil {
+			return fmt.Errorf("make room to begin with a passkey: %w", err)
+		}
+		c, err = i.ceremony(ctx, tx, onceLogin, at, options, data)
 		return err
 	})
 	return c, err

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"garrison/internal/state"
 	"garrison/internal/state/statetest"
 
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
@@ -235,4 +236,36 @@ func TestAddingAPasskeyNeedsAStrongSessionAndTheSamePerson(t *testing.T) {
 	h.clock.advance(ceremonyFor + time.Second)
 	_, err = h.FinishRegister(ctx, p.token, c.Handle, "expired", a.register(c.Options))
 	wantKey(t, "expired ceremony", err, "error.identity.secret_wrong")
+}
+
+// Whoever begins to sign in over and over, which anybody may, must not keep others
+// from it.
+func TestBeginningWithoutEndKeepsNobodyOut(t *testing.T) {
+	onBoth(t, func(h *house) {
+		t, ctx := h.t, h.t.Context()
+		p, a := h.first(), newAuthenticator(h.t)
+		h.addKey(p, a)
+		mine, err := h.BeginLogin(ctx, home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last Ceremony
+		for range maxBegun + 10 {
+			h.clock.advance(time.Millisecond)
+			if last, err = h.BeginLogin(ctx, away); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := 0
+		err = h.db.Read(ctx, func(q state.Querier) error { return q.QueryRow(ctx, countOnce, onceLogin).Scan(&n) })
+		if err != nil || n != maxBegun+1 {
+			t.Errorf("%d sign-ins under way, %v; want %d", n, err, maxBegun+1)
+		}
+		if _, _, err := h.FinishLogin(ctx, mine.Handle, a.login(mine.Options), home, ""); err != nil {
+			t.Errorf("pushed out from elsewhere: %v", err)
+		}
+		if _, _, err := h.FinishLogin(ctx, last.Handle, a.login(last.Options), away, ""); err != nil {
+			t.Errorf("the last one from the busy place: %v", err)
+		}
+	})
 }

@@ -48,13 +48,15 @@ const (
 	deleteOnce        = `DELETE FROM identity_once WHERE digest = $1`
 	deleteOnceOf      = `DELETE FROM identity_once WHERE kind = $1 AND account = $2`
 	deleteOnceExpired = `DELETE FROM identity_once WHERE expires > 0 AND expires < $1`
-	countOnce         = `SELECT COUNT(*) FROM identity_once WHERE kind = $1`
-	guessColumns      = `login, prefix, fails, until, good, seen, mac`
-	selectGuess       = `SELECT ` + guessColumns + ` FROM identity_guess WHERE login = $1 AND prefix = $2`
-	selectGuesses     = `SELECT ` + guessColumns + ` FROM identity_guess`
-	upsertGuess       = `INSERT INTO identity_guess (` + guessColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	deleteOnceOldest  = `DELETE FROM identity_once WHERE digest IN (
+		SELECT digest FROM identity_once WHERE kind = $1 AND account = $2 ORDER BY expires DESC LIMIT 1000000 OFFSET $3)`
+	countOnce     = `SELECT COUNT(*) FROM identity_once WHERE kind = $1`
+	guessColumns  = `login, prefix, fails, until, good, seen, mac`
+	selectGuess   = `SELECT ` + guessColumns + ` FROM identity_guess WHERE login = $1 AND prefix = $2`
+	selectGuesses = `SELECT ` + guessColumns + ` FROM identity_guess`
+	upsertGuess   = `INSERT INTO identity_guess (` + guessColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (login, prefix) DO UPDATE SET fails = excluded.fails, until = excluded.until, good = excluded.good, seen = excluded.seen, mac = excluded.mac`
-	deleteGuesses    = `DELETE FROM identity_guess WHERE (good = 0 AND seen < $1) OR seen < $2`
+	deleteGuesses    = `DELETE FROM identity_guess WHERE until <= $3 AND ((good = 0 AND seen < $1) OR seen < $2)`
 	countGuesses     = `SELECT COUNT(*) FROM identity_guess`
 	passkeyColumns   = `id, account, name, credential, created, used, mac`
 	selectPasskeys   = `SELECT ` + passkeyColumns + ` FROM identity_passkey ORDER BY created`

@@ -3,6 +3,7 @@ package garrison
 import (
 	"errors"
 	"fmt"
+	"net/http"
 )
 
 // Code tells a caller which kind of refusal an error is. An error without a code is
@@ -20,6 +21,29 @@ const (
 	Held         Code = "held"         // a floor set by law or a legal hold forbids it
 	Damaged      Code = "damaged"      // what is on disk is not what was sealed
 )
+
+// Status is the HTTP status that says a code; 0 for none, which is an internal error.
+func (c Code) Status() int {
+	switch c {
+	case Invalid:
+		return http.StatusUnprocessableEntity
+	case Unauthorized:
+		return http.StatusUnauthorized
+	case Denied:
+		return http.StatusForbidden
+	case NotFound:
+		return http.StatusNotFound
+	case Conflict, Held:
+		return http.StatusConflict
+	case TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case Unavailable:
+		return http.StatusServiceUnavailable
+	case Damaged:
+		return http.StatusInternalServerError
+	}
+	return 0
+}
 
 // Error is an error that a caller must be able to tell apart. Key names its text in
 // the message catalogue, Args fill the placeholders of that text, Err is the cause.

@@ -65,11 +65,7 @@ func firstOf(values ...string) string {
 
 // t returns a text of the catalogue; kv are name, value pairs.
 func (a *app) t(key string, kv ...any) string {
-	args := make(map[string]any, len(kv)/2)
-	for i := 0; i+1 < len(kv); i += 2 {
-		args[kv[i].(string)] = kv[i+1]
-	}
-	return locale.T(a.lang, key, args)
+	return locale.T(a.lang, key, locale.Args(kv...))
 }
 
 // explain writes an error for a person: the catalogue's text where it has one.

@@ -186,11 +186,7 @@ func (f frame) actorName(a garrison.Actor) string {
 // known returns the text of a key made of a fixed word and a value, or the value
 // itself where the catalogue has none: a word that is not known is shown as it is.
 func (f frame) known(prefix, value string, kv ...any) string {
-	args := make(map[string]any, len(kv)/2)
-	for i := 0; i+1 < len(kv); i += 2 {
-		args[kv[i].(string)] = kv[i+1]
-	}
-	if t, ok := locale.Lookup(f.Lang, prefix+value, args); ok {
+	if t, ok := locale.Lookup(f.Lang, prefix+value, locale.Args(kv...)); ok {
 		return t
 	}
 	return value

@@ -154,6 +154,15 @@ func plural(n any) any {
 	return 2
 }
 
+// Args makes the arguments of a text from name, value pairs.
+func Args(kv ...any) map[string]any {
+	args := make(map[string]any, len(kv)/2)
+	for i := 0; i+1 < len(kv); i += 2 {
+		args[kv[i].(string)] = kv[i+1]
+	}
+	return args
+}
+
 // Reason writes out a reason.
 func Reason(lang string, r garrison.Reason) string {
 	if r.Key == "" {

@@ -116,6 +116,12 @@ func TestEveryKeyIsUsedAndEveryUsedKeyIsThere(t *testing.T) {
 		}
 		t.Errorf("%s: nothing uses it", key)
 	}
+	// Only texts have names that begin so, however the sources hand them on.
+	for _, m := range regexp.MustCompile(`"((?:cli|error)(?:\.[a-zA-Z_0-9]+)+)"`).FindAllStringSubmatch(all, -1) {
+		if _, ok := Lookup(EN, m[1], nil); !ok {
+			t.Errorf("%s: the sources name it and the catalogue has no such text", m[1])
+		}
+	}
 	used := regexp.MustCompile(`(?:Refuse\(garrison\.[A-Za-z]+, |\bT\([a-zA-Z.()]+, |\.T\()"([a-z_]+(?:\.[a-z_0-9]+)+)"`)
 	for _, m := range used.FindAllStringSubmatch(all, -1) {
 		if _, ok := Lookup(EN, m[1], nil); !ok {

@@ -343,7 +343,6 @@ type Verification struct {
 	Unsealed    int64    `json:"not_sealed_yet"`
 	Entries     uint64   `json:"ledger_entries"`
 	Transcripts int      `json:"transcripts"`
-	Objects     int      `json:"objects"`
 }
 
 // Problem is an error as the API answers it (RFC 9457).

@@ -72,9 +72,6 @@ func (a *API) tokens(ctx context.Context, _ *struct{}) (*body[client.Tokens], er
 	return answer(out), nil
 }
 
-// tokenLife is how long a token lives when nobody says.
-const tokenLife = 90 * 24 * time.Hour
-
 func (a *API) createToken(ctx context.Context, in *struct {
 	Body struct {
 		Role    string    `json:"role" maxLength:"40"`
@@ -83,15 +80,11 @@ func (a *API) createToken(ctx context.Context, in *struct {
 	}
 }) (*body[client.Token], error) {
 	p := who(ctx)
-	expires := in.Body.Expires
-	if expires.IsZero() {
-		expires = a.deps.Now().Add(tokenLife)
-	}
 	name := in.Body.Name
 	if name == "" {
 		name = in.Body.Role
 	}
-	secret, t, err := a.deps.Identity.CreateToken(ctx, identity.Role(in.Body.Role), name, expires, p.Actor)
+	secret, t, err := a.deps.Identity.CreateToken(ctx, identity.Role(in.Body.Role), name, in.Body.Expires, p.Actor)
 	if err != nil {
 		return nil, err
 	}

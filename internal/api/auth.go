@@ -81,11 +81,8 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v)
 	}
-	a.deps.Log.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-	a.problem(w, r, errPanic)
+	a.problem(w, r, fmt.Errorf("panic in %s %q: %v\n%s", r.Method, r.URL.Path, v, debug.Stack()))
 }
-
-var errPanic = errors.New("panic")
 
 func (a *API) principal(ctx context.Context, r *http.Request) (identity.Principal, error) {
 	none := garrison.Refuse(garrison.Unauthorized, "error.api.credentials")
@@ -105,11 +102,7 @@ func (a *API) principal(ctx context.Context, r *http.Request) (identity.Principa
 	if err != nil {
 		return identity.Principal{}, refusal(err, none)
 	}
-	return identity.Principal{
-		Actor:   garrison.Actor{Kind: garrison.ByPerson, ID: string(s.Account.ID), Name: s.Account.Name},
-		Roles:   s.Roles,
-		Session: &s,
-	}, nil
+	return s.Principal(), nil
 }
 
 // refusal keeps an outage an outage: a database that does not answer is no proof that
@@ -163,23 +156,10 @@ func language(r *http.Request) string {
 	return "en"
 }
 
-// statuses is the one place where a code becomes a status.
-var statuses = map[garrison.Code]int{
-	garrison.Invalid:      http.StatusUnprocessableEntity,
-	garrison.Unauthorized: http.StatusUnauthorized,
-	garrison.Denied:       http.StatusForbidden,
-	garrison.NotFound:     http.StatusNotFound,
-	garrison.Conflict:     http.StatusConflict,
-	garrison.TooLarge:     http.StatusRequestEntityTooLarge,
-	garrison.Unavailable:  http.StatusServiceUnavailable,
-	garrison.Held:         http.StatusConflict,
-	garrison.Damaged:      http.StatusInternalServerError,
-}
-
 func (a *API) toProblem(ctx context.Context, err error) client.Problem {
 	var e *garrison.Error
 	if errors.As(err, &e) {
-		p := client.Problem{Status: statuses[e.Code], Code: string(e.Code), Key: e.Key}
+		p := client.Problem{Status: e.Code.Status(), Code: string(e.Code), Key: e.Key}
 		p.Title = a.text(lang(ctx), "error.code."+string(e.Code), nil)
 		if e.Key != "" {
 			p.Detail = a.text(lang(ctx), e.Key, e.Args)
@@ -194,8 +174,8 @@ func (a *API) toProblem(ctx context.Context, err error) client.Problem {
 		}
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return client.Problem{Status: http.StatusServiceUnavailable, Code: string(garrison.Unavailable),
-			Title: a.text(lang(ctx), "error.code.unavailable", nil), Detail: err.Error()}
+		return client.Problem{Status: garrison.Unavailable.Status(), Code: string(garrison.Unavailable),
+			Title: a.text(lang(ctx), "error.code.unavailable", nil)}
 	}
 	id := garrison.NewID("err")
 	a.deps.Log.Error("internal error", "id", id, "error", err)

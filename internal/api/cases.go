@@ -60,20 +60,20 @@ func (a *API) act(ctx context.Context, in *struct {
 }) (*body[client.Case], error) {
 	_, err := a.deps.Cases.Act(ctx, garrison.CaseID(in.ID), cases.Action{
 		Do: in.Body.Do, Note: in.Body.Note, Assignee: garrison.AccountID(in.Body.Assignee), Version: in.Body.Version,
-	}, By(who(ctx)))
+	}, by(who(ctx)))
 	if err != nil {
 		return nil, err
 	}
 	return a.oneCase(ctx, &in.ByID)
 }
 
-// By returns who acts on a case, with the roles that count now.
-func By(p identity.Principal) cases.By {
-	by := cases.By{Actor: p.Actor}
+// by returns who acts on a case, with the roles that count now.
+func by(p identity.Principal) cases.By {
+	out := cases.By{Actor: p.Actor}
 	for _, r := range p.Roles {
-		by.Roles = append(by.Roles, string(r))
+		out.Roles = append(out.Roles, string(r))
 	}
-	return by
+	return out
 }
 
 // caseTitle is a case's title with names for what it holds ids of.

@@ -32,7 +32,6 @@ type Config struct {
 	StateEngine   string
 	DataDir       string
 	KeyDir        string
-	Demo          bool
 }
 
 // Deps are the parts the console stands on; it calls the same methods as the API.
@@ -63,7 +62,6 @@ type Verification struct {
 	Records  int64
 	Chunks   int
 	Entries  uint64
-	Objects  int
 	Took     time.Duration
 }
 
@@ -147,11 +145,7 @@ func (p *page) ctx() context.Context { return p.r.Context() }
 func (p *page) T(key string, kv ...any) string { return text(p.lang, key, kv...) }
 
 func text(lang, key string, kv ...any) string {
-	args := make(map[string]any, len(kv)/2)
-	for i := 0; i+1 < len(kv); i += 2 {
-		args[kv[i].(string)] = kv[i+1]
-	}
-	return locale.T(lang, key, args)
+	return locale.T(lang, key, locale.Args(kv...))
 }
 
 // signed serves a page to people who are signed in and hold the permission; others go
@@ -173,7 +167,7 @@ func (c *Console) signed(permission string, do func(p *page) error) http.Handler
 			return
 		}
 		p.sess = &s
-		p.who = identity.Principal{Actor: garrison.Actor{Kind: garrison.ByPerson, ID: string(s.Account.ID), Name: s.Account.Name}, Roles: s.Roles, Session: &s}
+		p.who = s.Principal()
 		if permission != "" && !p.who.May(permission) {
 			c.fail(p, garrison.Refuse(garrison.Denied, "error.api.permission", "permission", permission))
 			return
@@ -240,25 +234,19 @@ func (c *Console) render(p *page, status int, content templ.Component) error {
 	return nil
 }
 
-// statuses of error pages.
-var statuses = map[garrison.Code]int{
-	garrison.Invalid: 422, garrison.Unauthorized: 401, garrison.Denied: 403, garrison.NotFound: 404,
-	garrison.Conflict: 409, garrison.TooLarge: 413, garrison.Unavailable: 503, garrison.Held: 409, garrison.Damaged: 500,
-}
-
 // saying is what a reader is told of an error.
 type saying struct{ Title, Detail, ID string }
 
 func (c *Console) say(lang string, err error) (saying, int) {
 	var e *garrison.Error
-	if errors.As(err, &e) && statuses[e.Code] != 0 {
+	if errors.As(err, &e) && e.Code.Status() != 0 {
 		s := saying{Title: locale.T(lang, "error.code."+string(e.Code), nil)}
 		if e.Key != "" {
 			s.Detail = locale.T(lang, e.Key, e.Args)
 		} else if e.Err != nil {
 			s.Detail = e.Err.Error()
 		}
-		return s, statuses[e.Code]
+		return s, e.Code.Status()
 	}
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {

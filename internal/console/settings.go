@@ -28,12 +28,6 @@ type settingsData struct {
 	SecretOf string
 	Problem  string
 	May      map[string]bool
-	Roles    []identity.Role
-}
-
-// assignable are the roles a person can hold and a token can have.
-func assignable() []identity.Role {
-	return []identity.Role{identity.RoleOperator, identity.RoleSecurity, identity.RoleSystem, identity.RoleAudit, identity.RoleInspector, identity.RoleIntake}
 }
 
 func (c *Console) settingsPage(p *page) error {
@@ -46,9 +40,10 @@ func (c *Console) settingsPage(p *page) error {
 
 func (c *Console) settingsFrame(p *page) (settingsData, error) {
 	d := settingsData{frame: c.frame(p, "settings", ""), Config: c.cfg, Account: p.sess.Account, Session: p.sess.ID,
-		BindName: map[string]garrison.Text{}, May: map[string]bool{}, Roles: assignable()}
+		BindName: map[string]garrison.Text{}, May: map[string]bool{}}
 	d.Question = p.T("settings.question")
-	for _, perm := range []string{"profile.write", "accounts.read", "accounts.write", "tokens.write", "demo"} {
+	for _, perm := range []string{identity.PermProfileWrite, identity.PermAccountsRead, identity.PermAccountsWrite, identity.PermTokensWrite,
+		identity.PermSettingsRead, identity.PermDemo} {
 		d.May[perm] = p.who.May(perm)
 	}
 	for _, t := range c.deps.Duties.Catalogue().Binds {
@@ -64,12 +59,10 @@ func (c *Console) settingsFrame(p *page) (settingsData, error) {
 	if d.Passkeys, err = c.deps.Identity.Passkeys(p.ctx(), d.Account.ID); err != nil {
 		return d, err
 	}
-	if d.May["accounts.read"] {
+	if d.May[identity.PermAccountsRead] {
 		if d.Accounts, err = c.deps.Identity.Accounts(p.ctx()); err != nil {
 			return d, err
 		}
-	}
-	if d.May["tokens.write"] {
 		if d.Tokens, err = c.deps.Identity.Tokens(p.ctx()); err != nil {
 			return d, err
 		}
@@ -99,8 +92,6 @@ func (c *Console) settingsAgain(p *page, of string, secret identity.Secret, prob
 	return c.render(p, status, settingsTempl(d))
 }
 
-const tokenDays = 90
-
 func (c *Console) tokenPost(p *page) error {
 	if err := p.r.ParseForm(); err != nil {
 		return err
@@ -110,7 +101,7 @@ func (c *Console) tokenPost(p *page) error {
 	if name == "" {
 		name = string(role)
 	}
-	secret, t, err := c.deps.Identity.CreateToken(p.ctx(), role, name, c.deps.Now().AddDate(0, 0, tokenDays), p.who.Actor)
+	secret, t, err := c.deps.Identity.CreateToken(p.ctx(), role, name, time.Time{}, p.who.Actor)
 	return c.settingsAgain(p, t.Name, secret, err)
 }
 

@@ -26,8 +26,8 @@ func (c *Console) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /prefs", c.anyone(c.preferences))
 	mux.HandleFunc("GET /checkpoint", c.anyone(c.publicCheckpoint))
 	mux.HandleFunc("GET /public.key", c.anyone(c.publicKey))
-	mux.HandleFunc("GET /who", c.signed("profile.write", c.whoPage))
-	mux.HandleFunc("POST /who", c.signed("profile.write", c.whoPost))
+	mux.HandleFunc("GET /who", c.signed(identity.PermProfileWrite, c.whoPage))
+	mux.HandleFunc("POST /who", c.signed(identity.PermProfileWrite, c.whoPost))
 	c.routesWatch(mux)
 	c.routesWork(mux)
 	mux.HandleFunc("/", c.signed("", func(p *page) error {

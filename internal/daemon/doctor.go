@@ -93,7 +93,7 @@ func (d *Daemon) verifyForConsole(ctx context.Context) (console.Verification, er
 		return console.Verification{}, err
 	}
 	out := console.Verification{Clean: v.Clean, CouldNot: v.CouldNot, Records: v.Records, Chunks: v.Chunks, Entries: v.Entries,
-		Objects: v.Objects, Took: time.Since(began)}
+		Took: time.Since(began)}
 	for _, x := range v.Damages {
 		out.Damages = append(out.Damages, console.VerifiedDamage{Part: x.Part, File: x.File, Range: x.Range, Object: x.Object, What: x.What})
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ import (
 	"garrison/internal/duties"
 	"garrison/internal/identity"
 	"garrison/internal/ledger"
+	"garrison/internal/locale"
 	"garrison/internal/measures"
 	"garrison/internal/measures/all"
 	"garrison/internal/probe"
@@ -89,7 +91,8 @@ type part struct {
 	stop func(context.Context) error
 }
 
-// New builds every component; it opens nothing but the installation's description.
+// New checks the options. The components are built by Start, each from those that run
+// already.
 func New(o Options) (*Daemon, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -269,7 +272,7 @@ func (d *Daemon) startRecords(ctx context.Context) (err error) {
 	d.ran("records", d.records.Stop)
 	d.health.Add("records", func(context.Context) error {
 		if h := d.records.Health(); !h.Accepting {
-			return fmt.Errorf("not accepting records: %s %v", h.Why.Key, h.Why.Args)
+			return errors.New(locale.Reason(locale.EN, h.Why))
 		}
 		return nil
 	})
@@ -410,8 +413,11 @@ func (d *Daemon) greet(ctx context.Context, r Ready) error {
 		}
 	}
 	kept := filepath.Join(d.cfg.Data, "first-secret")
-	old, _ := os.ReadFile(kept) // absent: a new one is made
-	secret, needed, err := d.identity.FirstSecret(ctx, identity.Secret(trim(old)))
+	old, err := os.ReadFile(kept)
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // absent: a new one is made
+		return fmt.Errorf("read the first administrator's secret: %w", err)
+	}
+	secret, needed, err := d.identity.FirstSecret(ctx, identity.Secret(bytes.TrimSpace(old)))
 	if err != nil {
 		return fmt.Errorf("first administrator's secret: %w", err)
 	}
@@ -432,13 +438,6 @@ func (d *Daemon) greet(ctx context.Context, r Ready) error {
 	}
 	fmt.Fprintf(d.opts.Out, "  first administrator's one-time secret  %s\n\n", secret.Reveal())
 	return nil
-}
-
-func trim(b []byte) string {
-	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r' || b[len(b)-1] == ' ') {
-		b = b[:len(b)-1]
-	}
-	return string(b)
 }
 
 // origins are the console's addresses, known once it listens.

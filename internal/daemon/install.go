@@ -128,7 +128,7 @@ func (in install) agrees(cfg config.Config) error {
 		return garrison.Errorf(garrison.Conflict, "ledger.origin is %q but this installation's log is called %q; a log keeps its name for ever", cfg.Ledger.Origin, in.Origin)
 	}
 	if in.Engine != cfg.State.Engine {
-		return garrison.Errorf(garrison.Conflict, "state.engine is %s but this installation keeps its state in %s; move it with backup and restore", cfg.State.Engine, in.Engine)
+		return garrison.Errorf(garrison.Conflict, "state.engine is %s but this installation keeps its state in %s, which cannot be changed; set it back, or begin a new installation in another directory", cfg.State.Engine, in.Engine)
 	}
 	if cfg.Keys == "" {
 		return nil

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,9 +24,9 @@ import (
 // web is the pair of HTTP listeners: console and API over TLS, and, for machines
 // nearby, health and metrics in clear.
 type web struct {
-	https, plain    *http.Server
-	httpsAt, plain2 net.Listener
-	host            string
+	https, plain     *http.Server
+	httpsAt, plainAt net.Listener
+	host             string
 }
 
 func (w *web) base() string {
@@ -34,8 +36,8 @@ func (w *web) base() string {
 
 func (w *web) listeners() map[string]string {
 	m := map[string]string{"https": w.httpsAt.Addr().String()}
-	if w.plain2 != nil {
-		m["metrics"] = w.plain2.Addr().String()
+	if w.plainAt != nil {
+		m["metrics"] = w.plainAt.Addr().String()
 	}
 	return m
 }
@@ -72,30 +74,21 @@ func (d *Daemon) startSurfaces(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	w := &web{host: "localhost"}
-	if h := hostOf(d.cfg.Listen.Console); h != "" && h != "localhost" {
-		if ip := net.ParseIP(h); ip == nil {
-			w.host = h
-		} else if !ip.IsLoopback() && !ip.IsUnspecified() {
-			w.host = h
-		}
-	}
+	w := &web{host: publicHost(hostOf(d.cfg.Listen.Console))}
 	if w.httpsAt, err = listen("console", d.cfg.Listen.Console); err != nil {
 		return err
 	}
 	d.web = w
 	d.origins.set([]string{w.base()})
 	if err := d.buildSurfaces(); err != nil {
-		w.httpsAt.Close()
-		return err
+		return errors.Join(err, w.httpsAt.Close())
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", d.console.Handler())
 	// "/api" and everything below it belongs to the API before any cleaning of paths.
 	w.https = server(apiFirst(d.api.Handler(), mux), d.log)
 	w.https.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	go d.serve("console", func() error { return w.https.ServeTLS(w.httpsAt, "", "") })
-	d.ran("console", w.https.Shutdown)
+	d.serve("console", w.https, func() error { return w.https.ServeTLS(w.httpsAt, "", "") })
 	return d.startPlain(w)
 }
 
@@ -103,7 +96,7 @@ func (d *Daemon) startPlain(w *web) (err error) {
 	if d.cfg.Listen.Metrics == "" {
 		return nil
 	}
-	if w.plain2, err = listen("metrics", d.cfg.Listen.Metrics); err != nil {
+	if w.plainAt, err = listen("metrics", d.cfg.Listen.Metrics); err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
@@ -111,8 +104,7 @@ func (d *Daemon) startPlain(w *web) (err error) {
 	mux.HandleFunc("GET /healthz", telemetry.Alive)
 	mux.HandleFunc("GET /readyz", d.health.Ready)
 	w.plain = server(mux, d.log)
-	go d.serve("metrics", func() error { return w.plain.Serve(w.plain2) })
-	d.ran("metrics", w.plain.Shutdown)
+	d.serve("metrics", w.plain, func() error { return w.plain.Serve(w.plainAt) })
 	return nil
 }
 
@@ -164,7 +156,7 @@ func server(h http.Handler, log *slog.Logger) *http.Server {
 // answer with a redirect.
 func apiFirst(api, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/api" || len(r.URL.Path) > 4 && r.URL.Path[:5] == "/api/" {
+		if r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
 			api.ServeHTTP(w, r)
 			return
 		}
@@ -172,11 +164,36 @@ func apiFirst(api, rest http.Handler) http.Handler {
 	})
 }
 
-func (d *Daemon) serve(what string, run func() error) {
-	if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
-		d.log.Error("listener ended", "what", what, "error", err)
-		d.health.Add(what, func(context.Context) error { return err })
+// serve runs a server until Stop, which waits for its end. One that ends by itself
+// makes the installation not ready.
+func (d *Daemon) serve(what string, s *http.Server, run func() error) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := run(); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("listener ended", "what", what, "error", err)
+			d.health.Add(what, func(context.Context) error { return err })
+		}
+	}()
+	d.ran(what, func(ctx context.Context) error {
+		err := s.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, s.Close()) // out of time: what is still being answered is cut off
+		}
+		<-ended
+		return err
+	})
+}
+
+// publicHost is the name that the console's address is given under: the one listened
+// on, unless that is this machine alone or all of its addresses.
+func publicHost(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case host == "", err == nil && (ip.Unmap().IsLoopback() || ip.IsUnspecified()):
+		return "localhost"
 	}
+	return host
 }
 
 func (d *Daemon) syslogAddr() string {

@@ -228,13 +228,6 @@ func (d *Demo) sendOver(ctx context.Context, seed uint64, address, dialect strin
 	}
 }
 
-// Site returns the portal's stand-in, nil when the demonstration does not run.
-func (d *Demo) Site() *site.Site {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.site
-}
-
 // Clear removes what the demonstration entered and stops its stand-ins. The records
 // it sent stay, as any record does, until their retention ends.
 func (d *Demo) Clear(ctx context.Context, by garrison.Actor) (int, error) {

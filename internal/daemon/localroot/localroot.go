@@ -20,7 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,9 +80,14 @@ func Fingerprint(sum [32]byte) string {
 
 func normalise(names []string) []string {
 	all := append([]string{"localhost", "127.0.0.1", "::1"}, names...)
+	for i, n := range all {
+		if ip, err := netip.ParseAddr(n); err == nil {
+			all[i] = ip.Unmap().WithZone("").String()
+		}
+	}
 	all = slices.DeleteFunc(all, func(n string) bool {
-		ip := net.ParseIP(n)
-		return n == "" || (ip != nil && ip.IsUnspecified())
+		ip, err := netip.ParseAddr(n)
+		return n == "" || (err == nil && ip.IsUnspecified())
 	})
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -159,8 +164,8 @@ func issue(certPath, keyPath string, root *x509.Certificate, rootKey *ecdsa.Priv
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			tpl.IPAddresses = append(tpl.IPAddresses, ip)
+		if ip, err := netip.ParseAddr(n); err == nil {
+			tpl.IPAddresses = append(tpl.IPAddresses, ip.AsSlice())
 		} else {
 			tpl.DNSNames = append(tpl.DNSNames, n)
 		}

@@ -24,6 +24,13 @@ func TestCertificateIsKeptWhileItFitsAndRenewedWhenNot(t *testing.T) {
 	if err != nil || other.Fingerprint == late.Fingerprint {
 		t.Errorf("certificate lacking a name was kept (%v)", err)
 	}
+	same, err := Ensure(dir, []string{"other.example.net", "::ffff:127.0.0.1", "fe80::7%eth0"}, now.Add(380*24*time.Hour))
+	if err != nil || same.Fingerprint == other.Fingerprint {
+		t.Errorf("certificate lacking an address was kept (%v)", err)
+	}
+	if kept, err := Ensure(dir, []string{"other.example.net", "fe80::7%eth1"}, now.Add(380*24*time.Hour)); err != nil || kept.Fingerprint != same.Fingerprint {
+		t.Errorf("one address in other spellings made a new certificate (%v)", err)
+	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(first.RootPEM) {
 		t.Fatal("root is not PEM")

@@ -16,6 +16,9 @@ import (
 func TestKilledOrFailedAtSystemCalls(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("strace is not installed")
+		}
 		t.Skip("strace is not installed")
 	}
 	step := 23

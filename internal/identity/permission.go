@@ -110,3 +110,11 @@ func (p Principal) May(permission string) bool {
 	}
 	return slices.ContainsFunc(p.Roles, func(r Role) bool { return slices.Contains(PermissionsOf(r), permission) })
 }
+
+// Require returns a refusal unless the principal holds a permission.
+func (p Principal) Require(permission string) error {
+	if p.May(permission) {
+		return nil
+	}
+	return garrison.Refuse(garrison.Denied, "error.identity.not_allowed", "permission", permission)
+}

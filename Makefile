@@ -35,7 +35,7 @@ bench: build
 	bin/garrison bench trace --records 1000000
 
 generate:
-	$(GO) tool templ generate
+	$(GO) tool templ generate -path internal/console
 	$(GO) run ./cmd/garrison api-contract > internal/api/openapi.json.new && mv internal/api/openapi.json.new internal/api/openapi.json
 	$(GO) run ./internal/measures/guidegen
 

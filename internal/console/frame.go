@@ -63,7 +63,7 @@ type railGroup struct {
 
 type railItem struct {
 	ID, Name, Href, Icon string
-	Count                int
+	Count                int  // -1: not known
 	Mine                 bool // the count is the reader's own
 	Low                  bool
 }
@@ -102,8 +102,10 @@ func (c *Console) rail(p *page, n counts) []railGroup {
 	}
 }
 
-// counts are the figures of the rail.
+// counts are the figures of the rail; -1: could not be read, which is not none.
 type counts struct{ cases, mine, findings, silent, off, unmet int }
+
+func noCounts() counts { return counts{cases: -1, findings: -1, silent: -1, off: -1, unmet: -1} }
 
 // surround is what the frame shows of the installation, read at most every few seconds
 // however many pages are looked at.
@@ -160,7 +162,7 @@ func (c *Console) surround(p *page) surround {
 		return s
 	}
 	ctx := p.ctx()
-	s := surround{at: now, watch: c.watch(ctx, now)}
+	s := surround{at: now, counts: noCounts(), watch: c.watch(ctx, now)}
 	if st, err := c.deps.Ledger.Status(ctx); err == nil {
 		s.seal = seal{Known: true, Root: tallyHex(st.Root), Until: st.SealedUntil, Size: st.Size, Witnesses: st.Witnesses, Fault: st.Fault}
 	}
@@ -171,6 +173,7 @@ func (c *Console) surround(p *page) surround {
 		s.counts.findings = n[measures.Open]
 	}
 	if list, err := c.deps.Records.Sources(ctx); err == nil {
+		s.counts.silent = 0
 		for _, x := range list {
 			if x.Silent && !x.Own {
 				s.counts.silent++
@@ -178,6 +181,7 @@ func (c *Console) surround(p *page) surround {
 		}
 	}
 	if list, err := c.deps.Measures.States(ctx); err == nil {
+		s.counts.off = 0
 		for _, m := range list {
 			if m.Mode != measures.On {
 				s.counts.off++
@@ -190,7 +194,9 @@ func (c *Console) surround(p *page) surround {
 	if prof, err := c.deps.Registry.Profile(ctx); err == nil {
 		s.unit, s.demo = prof.Name, prof.Demo
 	}
-	c.around.last = s
+	if ctx.Err() == nil { // what a reader who went away could not see is not shown to the next
+		c.around.last = s
+	}
 	return s
 }
 

@@ -3,7 +3,9 @@ package garrison_test
 import (
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +52,44 @@ var prohibitions = []struct{ imported, only, why string }{
 	{"os/exec", "cmd/garrison internal/testkit internal/state/statetest", "the product runs no other program, but for benchmarks and test senders"},
 	{"plugin", "", "nothing is loaded at run time"},
 	{"unsafe", "internal/records", "no tricks; the record hot path may, with its reason"},
+}
+
+// calls are what only the named files may do, wherever the package that offers it may
+// be imported: the three things to search for in a review.
+var calls = []struct{ pattern, only, why string }{
+	{`\bnet\.(Dial|DialTimeout|Dialer)\b|\btls\.Dial|\bhttp\.(Client\{|Get\(|Post\()`,
+		"internal/probe/ client/client.go internal/ledger/append.go internal/daemon/demo/demo.go cmd/garrison/benchsend.go internal/testkit/",
+		"probe is the way out; but for our own API's client, a client that refuses every call, the demonstration's devices and the benchmark's sender"},
+	{`\bsql\.Open`, "internal/state/", "state opens the relational database"},
+	{`\bos\.Remove`, "internal/records/remove.go internal/state/ internal/daemon/daemon.go internal/daemon/install.go internal/ledger/open.go cmd/garrison/bench.go",
+		"records are removed in one file; the others remove what they have made themselves"},
+}
+
+func TestPolicyOfCalls(t *testing.T) {
+	found := make([]int, len(calls))
+	walk(t, func(path string) {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range calls {
+			if !regexp.MustCompile(c.pattern).Match(raw) {
+				continue
+			}
+			found[i]++
+			if !slices.ContainsFunc(strings.Fields(c.only), func(o string) bool { return path == o || strings.HasSuffix(o, "/") && strings.HasPrefix(path, o) }) {
+				t.Errorf("%s has %s: %s", path, c.pattern, c.why)
+			}
+		}
+	})
+	for i, n := range found {
+		if n == 0 {
+			t.Errorf("%s is found nowhere; the pattern is wrong", calls[i].pattern)
+		}
+	}
 }
 
 type listed struct {

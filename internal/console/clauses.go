@@ -271,7 +271,6 @@ type clausePage struct {
 	After      garrison.DutyID
 	Proof      *proofPath
 	MayExport  bool
-	KeyName    string
 }
 
 // factRow is one input of the standing, in words.

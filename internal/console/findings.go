@@ -16,10 +16,9 @@ import (
 type findingListPage struct {
 	frame
 	filtering
-	Rows    []findingBrief
-	Next    string
-	Counts  map[measures.FindingState]int // nil: not known
-	Looking string                        // when anything was last looked at
+	Rows   []findingBrief
+	Next   string
+	Counts map[measures.FindingState]int // nil: not known
 }
 
 // findingBrief is one finding of a list.

@@ -321,7 +321,7 @@ func (d *Daemon) startWatching(ctx context.Context) (err error) {
 		return fmt.Errorf("start the measures: %w", err)
 	}
 	d.ran("measures", d.runner.Stop)
-	d.demo = demo.New(demo.Deps{Registry: d.registry, Runner: d.runner, Cases: d.cases, Syslog: d.syslogAddr, Reach: look.reach, Log: d.log.With("part", "demo"), Now: d.opts.Now})
+	d.demo = demo.New(demo.Deps{Registry: d.registry, Runner: d.runner, Cases: d.cases, Syslog: d.syslogAddr, Reach: look.reach, Refresh: d.refresh, Log: d.log.With("part", "demo"), Now: d.opts.Now})
 	d.ran("demo", d.demo.Stop)
 	if err := d.demo.Resume(ctx); err != nil {
 		return err

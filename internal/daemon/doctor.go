@@ -68,6 +68,12 @@ func (d *Daemon) fillDemo(ctx context.Context) error {
 	return err
 }
 
+// refresh judges the clauses anew, after much has changed at once.
+func (d *Daemon) refresh(ctx context.Context) error {
+	_, err := d.duties.Refresh(ctx)
+	return err
+}
+
 func text(lang, key string, args map[string]any) string {
 	t, _ := locale.Lookup(lang, key, args)
 	return t

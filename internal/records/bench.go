@@ -108,7 +108,6 @@ type bench struct {
 	dir    string
 	ledger *storetest.Ledger
 	store  *Store
-	made   time.Duration // CPU of the generator, taken off
 	asked  []evidence.NAT
 }
 

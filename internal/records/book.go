@@ -246,12 +246,5 @@ func (b *book) addSpans(later []span) {
 	}
 }
 
-// clone returns a copy that shares nothing that changes.
-func (b *book) clone() *book {
-	c := newBook()
-	c.add(b)
-	return c
-}
-
 // ids returns the sources in order.
 func (b *book) ids() []string { return slices.Sorted(maps.Keys(b.Sources)) }

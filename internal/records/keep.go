@@ -97,7 +97,6 @@ func (s *Store) merge(ctx context.Context, group []segmentRef) error {
 	info := segment.Info{From: group[0].From, Level: 1}
 	var chunks []segment.Chunk
 	minutes := map[int64]*segment.Minute{}
-	lag := false
 	for i := range group {
 		g := &group[i]
 		need += g.bytes()
@@ -122,7 +121,7 @@ func (s *Store) merge(ctx context.Context, group []segmentRef) error {
 	if err := s.sampleReception(ctx, group, spread); err != nil {
 		return err
 	}
-	lag = spread.Lag()
+	lag := spread.Lag()
 	segment.OrderChunks(chunks)
 	ref, err := s.mergeRows(ctx, info, lag, group, chunks, sortedMinutes(minutes))
 	if err != nil {

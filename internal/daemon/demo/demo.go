@@ -23,8 +23,9 @@ type Deps struct {
 	Registry *registry.Registry
 	Runner   *measures.Runner
 	Cases    *cases.Cases
-	Syslog   func() string        // where syslog over TCP is taken; empty: nowhere
-	Reach    func(hosts []string) // lets the probe visit the stand-ins
+	Syslog   func() string                   // where syslog over TCP is taken; empty: nowhere
+	Reach    func(hosts []string)            // lets the probe visit the stand-ins
+	Refresh  func(ctx context.Context) error // judges the clauses anew
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -82,7 +83,7 @@ func (d *Demo) Fill(ctx context.Context, by garrison.Actor) error {
 			return fmt.Errorf("look at the portal's links: %w", err)
 		}
 	}
-	return nil
+	return d.deps.Refresh(ctx)
 }
 
 // enter writes the operator into the register.

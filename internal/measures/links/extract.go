@@ -2,6 +2,7 @@ package links
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/url"
 	"strings"
@@ -70,7 +71,7 @@ func extract(page *url.URL, contentType string, body []byte, maxLinks int) docum
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
-			if err := z.Err(); err != io.EOF {
+			if err := z.Err(); !errors.Is(err, io.EOF) {
 				x.doc.cut = "markup"
 			}
 			x.doc.title, x.doc.text = squeeze(x.title.String(), maxText), squeeze(x.text.String(), maxVisible)

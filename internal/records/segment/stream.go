@@ -28,7 +28,6 @@ type Stream struct {
 	batch  []rows.Row
 	ints   [columns][]int64
 	six    [3][][16]byte
-	err    error
 }
 
 // Stream returns a stream over the whole file.

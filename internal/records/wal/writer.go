@@ -39,7 +39,8 @@ func (w *Writer) open() error {
 		return fmt.Errorf("create write-ahead file: %w", err)
 	}
 	head := FileHeader{Shard: uint16(w.shard), First: w.next}.Append(nil)
-	if _, err := f.Write(head); err == nil {
+	_, err = f.Write(head)
+	if err == nil {
 		err = f.Sync()
 	}
 	if err == nil {

@@ -119,6 +119,9 @@ func (a *API) versions(ctx context.Context, in *struct {
 }) (*body[struct {
 	Versions []version `json:"versions"`
 }], error) {
+	if perm := historyOf(in.Kind); !who(ctx).May(perm) {
+		return nil, garrison.Refuse(garrison.Denied, "error.api.permission", "permission", perm)
+	}
 	list, err := a.deps.State.History(ctx, in.Kind, in.ID)
 	if err != nil {
 		return nil, err
@@ -130,6 +133,25 @@ func (a *API) versions(ctx context.Context, in *struct {
 		out.Versions = append(out.Versions, version{N: v.N, At: stamp(v.At), By: v.By.Name, What: v.What, Doc: v.Doc, Evidence: ref(v.Evidence)})
 	}
 	return answer(out), nil
+}
+
+// historyOf is the permission that the history of a kind of object needs: that of the
+// object itself. Accounts, sessions and tokens are for those who may see accounts, and
+// so is what is not listed here.
+func historyOf(kind string) string {
+	switch kind {
+	case "subject", "profile":
+		return identity.PermRegistryRead
+	case "case", "case_finding", "case_step":
+		return identity.PermCasesRead
+	case "finding":
+		return identity.PermFindingsRead
+	case "measure", "run", "inventory":
+		return identity.PermMeasuresRead
+	case "standing":
+		return identity.PermDutiesRead
+	}
+	return identity.PermAccountsRead
 }
 
 // withUnheard adds registered senders that never sent anything: silence is news too.

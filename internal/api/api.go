@@ -135,6 +135,7 @@ type API struct {
 	handler http.Handler
 	perms   map[string]string // operation id -> permission; "" is open on purpose
 	faults  []error           // found while the operations were declared
+	named   named
 }
 
 // New declares all operations. It fails when one names no permission.
@@ -145,7 +146,7 @@ func New(deps Deps) (*API, error) {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{deps: deps, perms: map[string]string{}}
+	a := &API{deps: deps, perms: map[string]string{}, named: named{known: map[string]map[string]bool{}}}
 	mux := http.NewServeMux()
 	cfg := huma.DefaultConfig("Garrison", contractVersion)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""

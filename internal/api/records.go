@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"garrison"
@@ -20,7 +21,9 @@ import (
 
 const (
 	maxDelivery  = 8 << 20
-	maxRefusals  = 5000 // lines told back in one answer; a part of an import never has more
+	maxLines     = 262_144 // of one delivery; each costs far more memory than its bytes
+	maxRefusals  = 5000    // lines told back in one answer; a part of an import never has more
+	maxNamed     = 100     // sources that one token can make by naming them
 	bodyPatience = 60 * time.Second
 )
 
@@ -52,7 +55,11 @@ func (a *API) deliver(ctx context.Context, in *deliverIn) (*body[client.Delivery
 	if p.Token != nil && p.Token.Role != identity.RoleLocal {
 		src = records.SourceRef{ID: "https:" + string(p.Token.ID), Name: p.Token.Name, Kind: "https"}
 		if in.Source != "" {
-			src.ID, src.Name = src.ID+":"+name, name
+			of := src.ID + ":"
+			src.ID, src.Name = of+name, name
+			if err := a.mayName(ctx, of, src.ID); err != nil {
+				return nil, err
+			}
 		}
 	}
 	b := records.Batch{Source: src}
@@ -67,7 +74,9 @@ func (a *API) deliver(ctx context.Context, in *deliverIn) (*body[client.Delivery
 	}
 	d := client.Delivery{}
 	err := ingest.Read(ctx, bytes.NewReader(in.RawBody), in.Format, ingest.FileOptions{Source: src.ID, Zone: in.Zone}, func(it ingest.Item) error {
-		d.Read++
+		if d.Read++; d.Read > maxLines {
+			return garrison.Refuse(garrison.TooLarge, "error.records.batch_too_large", "rows", d.Read, "limit", maxLines)
+		}
 		if it.NAT != nil {
 			b.NAT = append(b.NAT, *it.NAT)
 			return nil
@@ -91,6 +100,38 @@ func (a *API) deliver(ctx context.Context, in *deliverIn) (*body[client.Delivery
 	}
 	d.Stored, d.Refused, d.Already = ack.Stored, ack.Refused, ack.Already
 	return answer(d), nil
+}
+
+// named are the sources that tokens have made by naming them.
+type named struct {
+	mu    sync.Mutex                 // guards known
+	known map[string]map[string]bool // by the part of the id that stands for the token
+}
+
+// mayName bounds the sources of one token. A source is kept for ever, in memory too,
+// and whoever can only deliver must not be able to fill either.
+func (a *API) mayName(ctx context.Context, of, id string) error {
+	a.named.mu.Lock()
+	defer a.named.mu.Unlock()
+	mine := a.named.known[of]
+	if mine == nil {
+		list, err := a.deps.Records.Sources(ctx)
+		if err != nil {
+			return err
+		}
+		mine = map[string]bool{}
+		for _, s := range list {
+			if strings.HasPrefix(string(s.ID), of) {
+				mine[string(s.ID)] = true
+			}
+		}
+		a.named.known[of] = mine
+	}
+	if !mine[id] && len(mine) >= maxNamed {
+		return garrison.Refuse(garrison.TooLarge, "error.api.too_many_sources", "max", maxNamed)
+	}
+	mine[id] = true
+	return nil
 }
 
 type traceIn struct {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -232,5 +233,45 @@ func TestClientTellsCodesApart(t *testing.T) {
 	defer cancel()
 	if err := in.client.Do(done, "GET", "/api/me", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("out of time: %v", err)
+	}
+}
+
+// A source is kept for ever: whoever can only deliver must not make them without end.
+func TestOneTokenNamesABoundedNumberOfSources(t *testing.T) {
+	in := start(t)
+	intake := in.token("intake")
+	send := func(token, source string) int {
+		return in.do("POST", "/api/records?source="+source, "Bearer "+token, "text/plain", []byte("x\n")).status
+	}
+	for n := range 100 {
+		if s := send(intake, fmt.Sprint("s", n)); s != 200 {
+			t.Fatalf("source %d: %d", n, s)
+		}
+	}
+	if r := in.do("POST", "/api/records?source=one-more", "Bearer "+intake, "text/plain", []byte("x\n")); r.status != 413 {
+		t.Errorf("one more source: %d %s, want 413", r.status, r.body)
+	} else {
+		in.problem("one more source", r)
+	}
+	if s := send(intake, "s7"); s != 200 {
+		t.Errorf("a known source after the limit: %d", s)
+	}
+	if s := send(in.token("intake"), "s100"); s != 200 {
+		t.Errorf("another token: %d", s)
+	}
+}
+
+func TestDeliveryOfTooManyLinesIsRefusedEarly(t *testing.T) {
+	in := start(t)
+	var before, after runtime.MemStats
+	body := bytes.Repeat([]byte("x\n"), 4<<20-1)
+	runtime.ReadMemStats(&before)
+	r := in.do("POST", "/api/records", "Bearer "+in.token("intake"), "text/plain", body)
+	runtime.ReadMemStats(&after)
+	if p := in.problem("too many lines", r); r.status != 413 || p.Code != "tooLarge" {
+		t.Errorf("%d %+v", r.status, p)
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 256<<20 {
+		t.Errorf("%d MiB were allocated for it", used>>20)
 	}
 }

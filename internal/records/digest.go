@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash/maphash"
+	"net/netip"
 
-	"garrison/evidence"
 	"garrison/internal/records/rows"
 )
 
@@ -14,8 +14,13 @@ type digest struct {
 	seed maphash.Seed
 	sum  uint64
 	n    int64
-	nat  evidence.NAT
-	buf  []byte
+}
+
+// whole is all that a row says, whatever its table.
+type whole struct {
+	row                  rows.Row // numbers of its table apart
+	outside, inside, dst netip.Addr
+	line, device, source string
 }
 
 func newDigest() *digest { return &digest{seed: maphash.MakeSeed()} }
@@ -24,9 +29,14 @@ func newDigest() *digest { return &digest{seed: maphash.MakeSeed()} }
 func newDigestLike(d *digest) *digest { return &digest{seed: d.seed} }
 
 func (d *digest) add(t *rows.Table, r *rows.Row) {
-	t.NAT(r, &d.nat)
-	d.buf = d.nat.AppendCanonical(d.buf[:0])
-	d.sum += maphash.Bytes(d.seed, d.buf)
+	w := whole{
+		row:     *r,
+		outside: t.IP(r.Out, r.OutFam), inside: t.IP(r.In, r.InFam), dst: t.IP(r.Dst, r.DstFam),
+		line: t.Text(r.Line), device: t.Text(r.Device), source: t.Text(r.Source),
+	}
+	w.row.Out, w.row.In, w.row.Dst = 0, 0, 0
+	w.row.Line, w.row.Device, w.row.Source = 0, 0, 0
+	d.sum += maphash.Comparable(d.seed, w)
 	d.n++
 }
 

@@ -3,6 +3,7 @@ package records
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"garrison"
@@ -84,6 +85,7 @@ func (g *generation) batch(h wal.Header, body []byte, now time.Time) (*wal.Body,
 	if h.Rows > 0 {
 		c := g.current(uint8(h.Shard), h.Second, now)
 		n := len(c.rows)
+		c.rows = room(c.rows, int(h.Rows), g.chunks)
 		all, err := wal.AppendRows(c.rows, rest, g.table, b.SourceID, h.Second, uint8(h.Shard))
 		if err != nil {
 			return nil, fmt.Errorf("read frame %d: %w", h.Seq, err)
@@ -100,6 +102,19 @@ func (g *generation) batch(h wal.Header, body []byte, now time.Time) (*wal.Body,
 	}
 	g.book.batch(&b, h.Second, added)
 	return &b, nil
+}
+
+// room makes room for n more rows: at least twice what there is, and for a chunk that
+// begins what the one before it needed. What is too much goes when the chunk is sorted.
+func room(rs []rows.Row, n int, chunks []*chunk) []rows.Row {
+	if len(rs)+n <= cap(rs) {
+		return rs
+	}
+	want := max(len(rs)+n, 2*len(rs))
+	if k := len(chunks); len(rs) == 0 && k > 1 {
+		want = max(want, min(len(chunks[k-2].rows), 1<<20))
+	}
+	return slices.Grow(rs, want-len(rs))
 }
 
 func (g *generation) minute(r *rows.Row) {

@@ -72,8 +72,7 @@ func (s *Store) rootOf(c *chunk) error {
 	if done {
 		return nil
 	}
-	tmp.rows = slices.Clone(tmp.rows)
-	t.Sort(tmp.rows)
+	tmp.rows = t.Sorted(tmp.rows)
 	if err := tmp.seal(t, s.keys); err != nil {
 		return err
 	}

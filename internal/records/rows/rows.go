@@ -109,6 +109,9 @@ func (t *Table) Add(s []byte) uint32 {
 		}
 		*slot = id + 1
 	}
+	if need := len(t.texts) + len(s) + binary.MaxVarintLen64; need > cap(t.texts) {
+		t.texts = slices.Grow(t.texts, max(need, 2*cap(t.texts))-len(t.texts)) // append grows by a quarter and copies more often
+	}
 	t.texts = append(binary.AppendUvarint(t.texts, uint64(len(s))), s...)
 	return id
 }
@@ -224,8 +227,51 @@ func compareAddr(ta *Table, a uint32, fa uint8, tb *Table, b uint32, fb uint8) i
 }
 
 // Sort puts rows of t in canonical order.
-func (t *Table) Sort(rs []Row) {
-	slices.SortFunc(rs, func(a, b Row) int { return Compare(t, &a, t, &b) })
+func (t *Table) Sort(rs []Row) { copy(rs, t.Sorted(rs)) }
+
+// sortKey is what decides nearly every comparison of two rows, small enough to be
+// moved about instead of them.
+type sortKey struct {
+	outside uint64 // family, IPv4 address and port; of IPv6 the family only
+	end     int64
+	row     uint32
+}
+
+const sixKey = 2 << 62 // every row with an outside IPv6 address
+
+func keyOf(r *Row, i int) sortKey {
+	k := sortKey{end: r.End, row: uint32(i)}
+	switch r.OutFam {
+	case Fam6:
+		k.outside = sixKey
+	case Fam4:
+		k.outside = 1<<62 | uint64(r.Out)<<16 | uint64(r.OutPort)
+	default:
+		k.outside = uint64(r.Out)<<16 | uint64(r.OutPort)
+	}
+	return k
+}
+
+// Sorted returns a copy of rows of t in canonical order.
+func (t *Table) Sorted(rs []Row) []Row {
+	keys := make([]sortKey, len(rs))
+	for i := range rs {
+		keys[i] = keyOf(&rs[i], i)
+	}
+	slices.SortFunc(keys, func(a, b sortKey) int {
+		if a.outside != b.outside {
+			return cmp.Compare(a.outside, b.outside)
+		}
+		if a.end != b.end && a.outside < sixKey {
+			return cmp.Compare(a.end, b.end)
+		}
+		return Compare(t, &rs[a.row], t, &rs[b.row])
+	})
+	out := make([]Row, len(rs))
+	for i := range keys {
+		out[i] = rs[keys[i].row]
+	}
+	return out
 }
 
 // View returns the table as it is now, for reading only. It stays valid and right

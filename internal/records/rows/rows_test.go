@@ -91,3 +91,36 @@ func TestMergeEqualsSort(t *testing.T) {
 		}
 	}
 }
+
+// TestSortedIsCanonical compares the sort by short keys with one by whole records, ties
+// in address, port and end among them.
+func TestSortedIsCanonical(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	tab := NewTable()
+	var rs []Row
+	var want []evidence.NAT
+	for i := range 5_000 {
+		n := anyNAT(r)
+		if i%3 != 0 {
+			last := want[i-1]
+			n.OutsideIP, n.OutsidePort = last.OutsideIP, last.OutsidePort
+			if i%3 == 2 {
+				n.End = last.End
+			}
+			n.OutsidePortLast = n.OutsidePort
+		}
+		rs, want = append(rs, tab.Row(&n)), append(want, n)
+	}
+	before := slices.Clone(rs)
+	got := tab.Sorted(rs)
+	if !slices.Equal(rs, before) {
+		t.Fatal("Sorted changed what it was given")
+	}
+	slices.SortFunc(want, func(a, b evidence.NAT) int { return evidence.CompareNAT(&a, &b) })
+	for i := range got {
+		var n evidence.NAT
+		if tab.NAT(&got[i], &n); n != want[i] {
+			t.Fatalf("row %d (-want +got)\n%s", i, cmp.Diff(want[i], n, cmpopts.EquateComparable(netip.Addr{})))
+		}
+	}
+}

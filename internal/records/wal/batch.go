@@ -83,14 +83,17 @@ func appendText(dst []byte, s string) []byte {
 func appendRows(dst []byte, nat []evidence.NAT) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(nat)))
 	seen := make(map[string]uint64, min(2*len(nat), 1024))
-	text := func(s string) {
+	text := func(s string) uint64 {
 		if n, ok := seen[s]; ok {
 			dst = binary.AppendUvarint(dst, n)
-			return
+			return n
 		}
-		seen[s] = uint64(len(seen) + 1)
+		n := uint64(len(seen) + 1)
+		seen[s] = n
 		dst = appendText(append(dst, 0), s)
+		return n
 	}
+	device := uint64(0)
 	le := binary.LittleEndian
 	for i := range nat {
 		r := &nat[i]
@@ -103,7 +106,12 @@ func appendRows(dst []byte, nat []evidence.NAT) []byte {
 		dst = le.AppendUint16(dst, r.InsidePort)
 		dst = le.AppendUint16(dst, r.DstPort)
 		text(r.Line)
-		text(r.Device)
+		// Rows of one batch nearly always name the same device.
+		if i == 0 || r.Device != nat[i-1].Device {
+			device = text(r.Device)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, device)
 	}
 	return dst
 }

@@ -126,8 +126,23 @@ func (c *Console) guard(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if r.Method == http.MethodPost {
+			if err := r.ParseForm(); err != nil { // read once, here: a bad form is the sender's fault, no internal error
+				said, status := c.say(c.lang(r), badForm(err))
+				http.Error(w, said.Title, status)
+				return
+			}
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func badForm(err error) error {
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return garrison.Errorf(garrison.TooLarge, "form: %w", err)
+	}
+	return garrison.Errorf(garrison.Invalid, "form: %w", err)
 }
 
 // page is one request on its way to a page.

@@ -515,6 +515,24 @@ func TestChangesFromElsewhereAreRefused(t *testing.T) {
 	}
 }
 
+// Anybody can post to the sign-in page: what cannot be read is no error of ours, and
+// fills no log.
+func TestUnreadableFormsAreTheSendersFault(t *testing.T) {
+	s := open(t, false)
+	for form, want := range map[string]int{"a=%zz": 422, strings.Repeat("a=1&", 50_000): 422, "a=" + strings.Repeat("x", 2<<20): 413} {
+		for _, path := range []string{"/sign-in", "/enrol", "/enrol/confirm"} {
+			resp, err := s.Post(s.base+path, "application/x-www-form-urlencoded", strings.NewReader(form))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%s with %.10q…: %d, want %d", path, form, resp.StatusCode, want)
+			}
+		}
+	}
+}
+
 func TestSessionCookieAndSignOut(t *testing.T) {
 	s := open(t, false)
 	u, err := url.Parse(s.base)

@@ -182,9 +182,6 @@ func (s *Store) writeSegment(ctx context.Context, info segment.Info, lag bool, s
 		return segmentRef{}, err
 	}
 	b := segment.NewBuilder(dir, info.Name, lag)
-	if info.Level == 0 {
-		b.Brief()
-	}
 	wrote := newDigest()
 	n := int64(0)
 	err := rows.Merge(sources(), func(t *rows.Table, r *rows.Row) error {

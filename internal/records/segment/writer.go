@@ -38,7 +38,6 @@ type Part struct {
 type Builder struct {
 	dir, stem string
 	lag       bool
-	level     zstd.Level
 	parts     [rows.Classes]*partWriter
 }
 
@@ -54,12 +53,8 @@ type partWriter struct {
 // NewBuilder starts a segment whose files lie in dir and are called STEM-CLASS.parquet.
 // lag says how reception is written, see [PreferLag].
 func NewBuilder(dir, stem string, lag bool) *Builder {
-	return &Builder{dir: dir, stem: stem, lag: lag, level: zstd.SpeedBetterCompression}
+	return &Builder{dir: dir, stem: stem, lag: lag}
 }
-
-// Brief says that the files will be merged within the hour: they are compressed with
-// less effort.
-func (b *Builder) Brief() { b.level = zstd.SpeedFastest }
 
 // Add appends a row of t; all rows of a segment come in canonical order.
 func (b *Builder) Add(t *rows.Table, r *rows.Row) error {
@@ -97,7 +92,7 @@ func (b *Builder) create(class rows.Class) (*partWriter, error) {
 		received = receivedLag
 	}
 	p.out = parquet.NewGenericWriter[record](p.buf,
-		parquet.Compression(&zstd.Codec{Level: b.level, Concurrency: 1}),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}),
 		parquet.MaxRowsPerRowGroup(RowsPerGroup),
 		parquet.PageBufferSize(pageBytes),
 		parquet.DictionaryMaxBytes(maxDict),

@@ -76,9 +76,11 @@ func (r *Runner) job(ctx context.Context, j schedule.Job, o order) error {
 		r.deps.Log.InfoContext(ctx, "a due run did not take place", "measure", m, "subject", s, "error", err)
 		return nil
 	case garrison.Conflict:
-		if j.Kind != jobNow {
+		if j.Kind != jobNow && j.Kind != jobLook {
 			return nil // another run is looking already
 		}
+		// A run under way may have begun before what is to be looked at again was
+		// suspected; so this one waits for it and is tried again.
 	}
 	return err
 }

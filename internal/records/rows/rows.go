@@ -93,7 +93,9 @@ const recentTexts = 1 << 16
 func NewTable() *Table { return &Table{} }
 
 // NewSharing returns an empty table for rows that repeat their texts.
-func NewSharing() *Table { return &Table{recent: make([]uint32, recentTexts), seed: maphash.MakeSeed()} }
+func NewSharing() *Table {
+	return &Table{recent: make([]uint32, recentTexts), seed: maphash.MakeSeed()}
+}
 
 // Bytes returns what the table takes in memory, about.
 func (t *Table) Bytes() int { return len(t.texts) + 24*len(t.addrs) }

@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	maxSources  = 4096 // senders known by name; more are refused
-	keptSamples = 50   // refused lines kept per source
+	keptSamples = 50 // refused lines kept per source
 	dayMinutes  = 1440
 	maxSpans    = 10_000
 )

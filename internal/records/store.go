@@ -43,7 +43,8 @@ type Store struct {
 	commit sync.WaitGroup // committers
 	state  atomic.Int32
 
-	names   atomic.Int64    // numbers of segments
+	names   atomic.Int64 // numbers of segments
+	senders senders
 	mergeMu sync.Mutex      // held while segments are merged or expire
 	catMu   sync.Mutex      // held while catalog.json is replaced
 	spoiled map[string]bool // damaged write-ahead files; set before the store runs
@@ -117,6 +118,11 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
+	known, err := s.Sources(ctx)
+	if err != nil {
+		return fmt.Errorf("list the senders known: %w", err)
+	}
+	s.senders.know(known)
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	for _, c := range s.shards {
@@ -305,8 +311,9 @@ func (s *Store) request(b *Batch) (*request, error) {
 	if err := checkBatch(b); err != nil {
 		return nil, err
 	}
+	src := s.senders.admit(b.Source)
 	body := wal.Body{
-		SourceID: b.Source.ID, SourceName: b.Source.Name, SourceKind: b.Source.Kind, Own: b.Source.Own,
+		SourceID: src.ID, SourceName: src.Name, SourceKind: src.Kind, Own: src.Own,
 		Key: b.Key, Refused: int64(len(b.Refused)) + b.MoreRefused, Lost: b.Lost,
 	}
 	body.Other = b.MoreOther
@@ -318,7 +325,7 @@ func (s *Store) request(b *Batch) (*request, error) {
 	for _, r := range b.Refused[:min(len(b.Refused), wal.MaxSamples)] {
 		body.Samples = append(body.Samples, wal.Sample{Line: clip(r.Line, wal.MaxSampleLine), Why: clip(r.Why, 200)})
 	}
-	r := &request{kind: reqBatch, source: b.Source.ID, key: b.Key, stored: len(b.NAT), refused: int(body.Refused)}
+	r := &request{kind: reqBatch, source: src.ID, key: b.Key, stored: len(b.NAT), refused: int(body.Refused)}
 	r.body = body.Append(make([]byte, 0, 64+64*len(b.NAT)), b.NAT)
 	if len(r.body) > wal.MaxBody {
 		return nil, garrison.Refuse(garrison.TooLarge, "error.records.batch_too_large", "bytes", len(r.body), "limit", wal.MaxBody)

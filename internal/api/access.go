@@ -84,6 +84,9 @@ func (a *API) createToken(ctx context.Context, in *struct {
 	if name == "" {
 		name = in.Body.Role
 	}
+	if !p.MayMake(identity.Role(in.Body.Role)) {
+		return nil, garrison.Refuse(garrison.Denied, "error.identity.token_role", "role", in.Body.Role)
+	}
 	secret, t, err := a.deps.Identity.CreateToken(ctx, identity.Role(in.Body.Role), name, in.Body.Expires, p.Actor)
 	if err != nil {
 		return nil, err

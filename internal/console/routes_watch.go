@@ -8,7 +8,7 @@ import (
 
 // routesWatch lists the pages of watching, asking and proving.
 func (c *Console) routesWatch(mux *http.ServeMux) {
-	mux.HandleFunc("GET /{$}", c.signed("", c.overviewPage))
+	mux.HandleFunc("GET /{$}", c.signed(identity.PermOverview, c.overviewPage))
 	mux.HandleFunc("GET /trace", c.signed(identity.PermTrace, c.tracePage))
 	mux.HandleFunc("GET /sources", c.signed(identity.PermSources, c.sourcesPage))
 	mux.HandleFunc("GET /sources/{id}", c.signed(identity.PermSources, c.sourcePage))

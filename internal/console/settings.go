@@ -101,6 +101,9 @@ func (c *Console) tokenPost(p *page) error {
 	if name == "" {
 		name = string(role)
 	}
+	if !p.who.MayMake(role) {
+		return c.settingsAgain(p, "", "", garrison.Refuse(garrison.Denied, "error.identity.token_role", "role", string(role)))
+	}
 	secret, t, err := c.deps.Identity.CreateToken(p.ctx(), role, name, time.Time{}, p.who.Actor)
 	return c.settingsAgain(p, t.Name, secret, err)
 }

@@ -14,12 +14,18 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"garrison/internal/api"
 	"garrison/internal/console"
 	"garrison/internal/daemon/localroot"
 	"garrison/internal/records/ingest"
 	"garrison/internal/telemetry"
 )
+
+// maxConnections bounds what a crowd at the console can take of the descriptors that
+// the record store needs as well; who comes later waits in the kernel's queue.
+const maxConnections = 1024
 
 // web is the pair of HTTP listeners: console and API over TLS, and, for machines
 // nearby, health and metrics in clear.
@@ -78,6 +84,7 @@ func (d *Daemon) startSurfaces(ctx context.Context) (err error) {
 	if w.httpsAt, err = listen("console", d.cfg.Listen.Console); err != nil {
 		return err
 	}
+	w.httpsAt = netutil.LimitListener(w.httpsAt, maxConnections)
 	d.web = w
 	d.origins.set([]string{w.base()})
 	if err := d.buildSurfaces(); err != nil {

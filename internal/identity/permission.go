@@ -102,6 +102,14 @@ type Principal struct {
 	Token   *Token   // nil for people
 }
 
+// MayMake says whether the principal can make a token of a role: of one it holds
+// itself, or one that only delivers records. Else a single person could join by tokens
+// the duties that no person may hold together. The machine's own command line may make
+// any: who can read its token owns the machine.
+func (p Principal) MayMake(r Role) bool {
+	return r == RoleIntake || slices.Contains(p.Roles, r) || slices.Contains(p.Roles, RoleLocal)
+}
+
 // May says whether the principal holds a permission. An unknown permission is held by
 // nobody.
 func (p Principal) May(permission string) bool {

@@ -370,11 +370,12 @@ func (s *Store) boundDays(next *catalog, days map[int64]*dayBook) (dropped []key
 		}
 		d := days[r.Day]
 		if d == nil {
-			if d, err = s.dayBook(r); err != nil {
+			read, err := s.dayBook(r)
+			if err != nil {
 				kept = append(kept, r) // verify names it
-				err = nil
 				continue
 			}
+			d = read
 		}
 		n := len(d.Keys)
 		if r.Day >= oldest {

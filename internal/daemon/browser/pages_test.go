@@ -99,6 +99,9 @@ func (b *tab) fits(name, lang string, width int) {
 func (b *tab) picture(path string) {
 	b.Helper()
 	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil { // the clauses on a phone are longer than a picture can be
+		png, err = chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	}
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -137,6 +138,9 @@ func (v *verification) statements() error {
 		v.state = v.furthest()
 	} else {
 		v.claim(treeStateFile, log.Checkpoint{Size: v.state.Size, Hash: v.state.Root})
+		if !v.reaches(v.state.Size) {
+			v.report(Damage{File: treeStateFile, What: fmt.Sprintf("says %d entries, and the log holds none so far on: this file was altered, or the entries were removed", v.state.Size)})
+		}
 	}
 	v.sum.Files++
 	v.sum.Size = v.state.Size
@@ -150,6 +154,21 @@ func (v *verification) statements() error {
 		v.sum.Pending = v.state.Size - v.sum.Sealed
 	}
 	return nil
+}
+
+// reaches says whether the log has a bundle for its last entry at this size. The library
+// writes the tree state after the bundles, and removes a partial one only for a full one.
+func (v *verification) reaches(size uint64) bool {
+	if size == 0 {
+		return true
+	}
+	n := (size - 1) / layout.EntryBundleWidth
+	for _, path := range []string{layout.EntriesPath(n, uint8(size%layout.EntryBundleWidth)), layout.EntriesPath(n, 0)} {
+		if _, err := os.Stat(v.dir.path(path)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *verification) claim(file string, cp log.Checkpoint) {

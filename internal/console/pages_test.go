@@ -228,6 +228,9 @@ func judge(t *testing.T, at, lang string, x seen) {
 	judgeElements(x, bad)
 	judgeStructure(x, lang, bad)
 	text := x.words()
+	if strings.HasPrefix(at, "/ledger/") {
+		text = "" // an entry's own fields are shown as they stand: measure.links and the like
+	}
 	for _, m := range rawKey.FindAllStringSubmatch(text, -1) {
 		bad("shows the key %q instead of a text", m[1])
 	}

@@ -333,7 +333,8 @@ func TestKillAtAnyMomentLosesNothingAcknowledged(t *testing.T) {
 	l := &load{t: t, in: in, token: token.Secret, stop: make(chan struct{}), faults: make(chan error, 1)}
 	l.now.Store(in.life())
 	var h holdUps
-	for _, sender := range []func(){func() { l.imports(rand.New(rand.NewPCG(rnd.Uint64(), 1))) }, l.deliveries, l.stream, func() { h.watch(l.stop) }} {
+	own := rand.New(rand.NewPCG(rnd.Uint64(), 1)) // the importer's: rnd is the killer's
+	for _, sender := range []func(){func() { l.imports(own) }, l.deliveries, l.stream, func() { h.watch(l.stop) }} {
 		l.wait.Go(sender)
 	}
 	kills := map[*life]time.Time{} // when

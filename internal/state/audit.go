@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"garrison"
 	"garrison/evidence"
@@ -157,8 +158,27 @@ func (a *audit) engine(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return a.schema(ctx, q)
 	})
+}
+
+// schema checks the list of tables, whose words the engine does not check: a table under
+// another name or kind is one that nobody finds, and the next start cannot make anew.
+func (a *audit) schema(ctx context.Context, q Querier) error {
+	return Each(ctx, q, func(row Scanner) error {
+		var kind, name, table, text string
+		if err := row.Scan(&kind, &name, &table, &text); err != nil {
+			return err
+		}
+		head := strings.ToUpper(strings.ReplaceAll(text, "UNIQUE ", ""))
+		switch {
+		case text == "" && kind == "index" && strings.HasPrefix(name, "sqlite_autoindex_"+table+"_"):
+		case text != "" && strings.HasPrefix(head, "CREATE "+strings.ToUpper(kind)+" ") && strings.Contains(text, name) && strings.Contains(text, table):
+		default:
+			a.out(Damage{File: a.db.cfg.Path, Object: kind + "/" + name, What: fmt.Sprintf("the list of tables names %s %q of %q otherwise than it was made", kind, name, table)})
+		}
+		return nil
+	}, "SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_schema")
 }
 
 // sent collects what the outbox says is in the ledger, and checks its rows.
